@@ -1,0 +1,208 @@
+"""Every message there is: its fields, their rules, its number on the wire and who may send it.
+
+To add a message: its class, its row in `MESSAGES`, and where it is allowed in `connection.TRANSITIONS`; to add a value:
+a field at the end of its class. Values are base units (seconds, bytes, ratio 0 to 1); `None` means not known, which is
+never the same as 0.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+from protocol.schema import Flag, Integer, Number, Record, Several, Text, wire
+
+PROTOCOL_VERSION = 1
+"""The newest set of messages this side speaks."""
+
+OLDEST_VERSION = 1
+"""The oldest set of messages this side still speaks."""
+
+MAX_FILESYSTEMS = 64
+
+_VERSION = Integer(0, 0xFFFF)
+_NONCE = Integer(0, 0xFFFF_FFFF_FFFF_FFFF)
+_UNSIGNED_32 = Integer(0, 0xFFFF_FFFF)
+_BYTES = Integer(0, 0x7FFF_FFFF_FFFF_FFFF)
+_COUNT = Integer(0, 0x7FFF_FFFF_FFFF_FFFF)
+_NAME = Text(64)
+_PATH = Text(128)
+_CAPABILITIES = Several(_NAME, 32)
+
+
+class Role(enum.Enum):
+    """Which end of the line."""
+
+    HOST = "host"
+    GUEST = "guest"
+
+
+@dataclass(frozen=True)
+class HelloRequest:
+    """Host: "greet me". All that a host says to a guest that has not greeted it; ends any session there was."""
+
+    version_min: int = wire(_VERSION)
+    version_max: int = wire(_VERSION)
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Guest: who I am and what I speak. Allowed at any time; ends any session there was."""
+
+    version_min: int = wire(_VERSION)
+    version_max: int = wire(_VERSION)
+    nonce: int = wire(_NONCE)  # comes back in the answer: an answer to an older hello is told apart
+    agent_version: str = wire(_NAME)
+    boot_id: str | None = wire(_NAME, default=None)
+    capabilities: tuple[str, ...] = wire(_CAPABILITIES, default=())
+    os_name: str | None = wire(_PATH, default=None)
+    kernel_release: str | None = wire(_PATH, default=None)
+    machine: str | None = wire(_NAME, default=None)
+    hostname: str | None = wire(_PATH, default=None)
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """Host: you are heard; the session begins."""
+
+    version: int = wire(_VERSION)
+    nonce: int = wire(_NONCE)
+    session: int = wire(Integer(1, 0xFFFF_FFFF))
+    report_interval_seconds: float = wire(Number(0.1))
+    capabilities: tuple[str, ...] = wire(_CAPABILITIES, default=())
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Host: no session, and why. The guest waits for a `HelloRequest` or greets again after a long wait."""
+
+    nonce: int = wire(_NONCE)
+    reason: str = wire(Text(128))
+
+
+@dataclass(frozen=True)
+class Goodbye:
+    """Guest: the agent stops in good order, or the guest shuts down."""
+
+    reason: str = wire(Text(128))
+
+
+@dataclass(frozen=True)
+class Ack:
+    """Guest: that frame arrived; the host may send the next."""
+
+    sequence: int = wire(_UNSIGNED_32)
+
+
+@dataclass(frozen=True)
+class Filesystem:
+    """One mounted filesystem as statvfs(3) tells it."""
+
+    mountpoint: str = wire(_PATH)
+    device: str = wire(_PATH)
+    fstype: str = wire(_NAME)
+    size_bytes: int = wire(_BYTES)
+    free_bytes: int = wire(_BYTES)
+    available_bytes: int = wire(_BYTES)  # to unprivileged users
+    files: int | None = wire(_COUNT, default=None)
+    files_free: int | None = wire(_COUNT, default=None)
+    is_read_only: bool = wire(Flag(), default=False)
+
+
+@dataclass(frozen=True)
+class CpuTimes:
+    """Seconds that all CPUs together spent in each mode since boot (proc(5), /proc/stat)."""
+
+    user_seconds: float = wire(Number())
+    nice_seconds: float = wire(Number())
+    system_seconds: float = wire(Number())
+    idle_seconds: float = wire(Number())
+    iowait_seconds: float | None = wire(Number(), default=None)
+    irq_seconds: float | None = wire(Number(), default=None)
+    softirq_seconds: float | None = wire(Number(), default=None)
+    steal_seconds: float | None = wire(Number(), default=None)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the guest's kernel says of its memory (proc(5), /proc/meminfo)."""
+
+    total_bytes: int = wire(_BYTES)
+    free_bytes: int = wire(_BYTES)
+    available_bytes: int | None = wire(_BYTES, default=None)
+    buffers_bytes: int | None = wire(_BYTES, default=None)
+    cached_bytes: int | None = wire(_BYTES, default=None)
+    swap_total_bytes: int | None = wire(_BYTES, default=None)
+    swap_free_bytes: int | None = wire(_BYTES, default=None)
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load averages over 1, 5 and 15 minutes."""
+
+    load1: float = wire(Number())
+    load5: float = wire(Number())
+    load15: float = wire(Number())
+
+
+@dataclass(frozen=True)
+class Report:
+    """Guest: what only the guest can know, now. The newest replaces all before it."""
+
+    uptime_seconds: float | None = wire(Number(), default=None)
+    cpus: int | None = wire(Integer(1, 65536), default=None)
+    cpu: CpuTimes | None = wire(Record(CpuTimes), default=None)
+    memory: Memory | None = wire(Record(Memory), default=None)
+    load: Load | None = wire(Record(Load), default=None)
+    filesystems: tuple[Filesystem, ...] | None = wire(Several(Record(Filesystem), MAX_FILESYSTEMS), default=None)
+    filesystems_left_out: int | None = wire(_COUNT, default=None)  # mounted, but over MAX_FILESYSTEMS
+    dropped_frames: int | None = wire(_COUNT, default=None)  # of the host's, since the agent started
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Host: what the host lets this guest know, now. The field names are the names that `guestagent get` answers to."""
+
+    host_cpus: int | None = wire(Integer(1, 1_000_000), default=None, about="CPUs of the host that are online.")
+    host_memory_total_bytes: int | None = wire(_BYTES, default=None, about="Memory of the host.")
+    host_memory_free_bytes: int | None = wire(_BYTES, default=None, about="Memory of the host that nobody uses.")
+    host_load1: float | None = wire(Number(), default=None, about="Load of the host over 1 minute.")
+    host_load5: float | None = wire(Number(), default=None, about="Load of the host over 5 minutes.")
+    host_load15: float | None = wire(Number(), default=None, about="Load of the host over 15 minutes.")
+    host_time_seconds: float | None = wire(
+        Number(), default=None, about="The host's clock when it sent these values, in seconds since 1970."
+    )
+    domain_cpu_time_seconds_total: float | None = wire(
+        Number(), default=None, about="CPU time the host has spent on this domain since its start."
+    )
+    domain_steal_seconds_total: float | None = wire(
+        Number(),
+        default=None,
+        about="Time this domain's virtual CPUs were ready to run and the host ran something else.",
+    )
+    domain_memory_limit_bytes: int | None = wire(_BYTES, default=None, about="The most memory this domain may get.")
+    host_name: str | None = wire(Text(255), default=None, about="The host's name, if its operator lets guests know.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One message: its number on the wire, its class, who sends it, and how it relates to sessions and credit."""
+
+    number: int
+    message: type[Any]
+    sender: Role
+    is_greeting: bool = False  # travels outside a session
+    costs_credit: bool = False  # may only be sent after the last one was acknowledged
+
+
+MESSAGES: tuple[Row, ...] = (
+    Row(0x01, HelloRequest, Role.HOST, is_greeting=True),
+    Row(0x02, Hello, Role.GUEST, is_greeting=True),
+    Row(0x03, Welcome, Role.HOST, is_greeting=True),
+    Row(0x04, Refusal, Role.HOST, is_greeting=True),
+    Row(0x05, Goodbye, Role.GUEST),
+    Row(0x10, Report, Role.GUEST),
+    Row(0x20, Metrics, Role.HOST, costs_credit=True),
+    Row(0x21, Ack, Role.GUEST),
+)
