@@ -1,0 +1,115 @@
+"""The command line: `hostd run`, `hostd check-config`, `hostd metrics`.
+
+Exit codes are sysexits': 0 done, 64 wrong usage, 69 something needed is not there, 78 wrong configuration. Each failure
+is one line on standard error that says where and what to do.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+import hostd
+from hostd import config, daemon, log
+from hostd.http.server import CannotListen
+from hostd.hypervisor import HypervisorError, WrongUri
+
+DEFAULT_CONFIG = Path("/etc/virtwire/hostd.toml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (the process's own by default) name; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except config.ConfigError as error:
+        return _fail(str(error), os.EX_CONFIG)
+    except WrongUri as error:
+        return _fail(f"{error}; see connection.uri or --connect", os.EX_CONFIG)
+    except CannotListen as error:
+        return _fail(f"{error}; see http.listen or --listen", os.EX_UNAVAILABLE)
+    except HypervisorError as error:
+        return _fail(str(error), os.EX_UNAVAILABLE)
+
+
+def run(options: argparse.Namespace) -> int:
+    """`hostd run`."""
+    settings = _settings(options)
+    log.set_up(verbose=options.verbose)
+    try:
+        asyncio.run(daemon.run(settings))
+    except ExceptionGroup as group:
+        wrong_uri = group.subgroup(WrongUri)
+        if wrong_uri is None:
+            raise
+        raise wrong_uri.exceptions[0] from None
+    return os.EX_OK
+
+
+def metrics(options: argparse.Namespace) -> int:
+    """`hostd metrics`."""
+    page = asyncio.run(daemon.collect_once(_settings(options)))
+    sys.stdout.buffer.write(page)
+    return os.EX_OK
+
+
+def check_config(options: argparse.Namespace) -> int:
+    """`hostd check-config`: print what the file comes to, defaults included."""
+    settings = config.load(options.file)
+    for section, values in msgspec.to_builtins(settings).items():
+        for key, value in values.items():
+            print(f"{section}.{key} = {msgspec.json.encode(value).decode()}")  # noqa: T201 - the command's answer
+    return os.EX_OK
+
+
+def _settings(options: argparse.Namespace) -> config.Settings:
+    path: Path | None = options.config
+    if path is None and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    return config.load(path, uri=options.connect, listen=getattr(options, "listen", None))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"hostd: {message}", file=sys.stderr)  # noqa: T201 - before, or instead of, the log
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hostd", description="Joins a libvirt host with its guests, and exports both to Prometheus."
+    )
+    parser.add_argument("--version", action="version", version=f"hostd {hostd.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("run", help="serve until told to stop")
+    _add_connection(serve)
+    serve.add_argument("--listen", metavar="ADDR:PORT", help="where to serve HTTP (default: 127.0.0.1:9177)")
+    serve.add_argument("--verbose", action="store_true", help="log every detail")
+    serve.set_defaults(command=run)
+
+    check = commands.add_parser("check-config", help="say whether a configuration file is right, and what it means")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=check_config)
+
+    once = commands.add_parser("metrics", help="collect once, print the page and end; guests are not asked")
+    _add_connection(once)
+    once.set_defaults(command=metrics)
+    return parser
+
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"the configuration (default: {DEFAULT_CONFIG}, if it is there)"
+    )
+    parser.add_argument(
+        "--connect", metavar="URI", help="which libvirt (default: qemu:///system; test:///default needs no daemon)"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

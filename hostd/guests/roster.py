@@ -1,0 +1,38 @@
+"""Which guests are attended to: one task for every active domain that has our channel, made from the World alone.
+
+What should be is worked out anew from each World, so an event that was missed is made good by the next one; a domain
+that was started anew has another socket, and so another task.
+"""
+
+import asyncio
+
+from hostd import telemetry
+from hostd.config import GuestSettings
+from hostd.guests.session import attend
+from hostd.model import changes
+from hostd.model.world import World
+from hostd.store import Store
+
+
+async def keep(store: Store, settings: GuestSettings) -> None:
+    """Run for ever: begin and end sessions as domains come, go and move their channels."""
+    attended: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by UUID: the socket's path, who attends
+    async with asyncio.TaskGroup() as group:
+        async for world in store.worlds():
+            wanted = _wanted(world)
+            for uuid in [u for u, (path, _) in attended.items() if wanted.get(u) != path]:
+                attended.pop(uuid)[1].cancel()
+                store.tell(changes.GuestLost(uuid=uuid, is_retried=False))
+            for uuid, path in wanted.items():
+                if uuid not in attended:
+                    task = group.create_task(attend(store, uuid, path, settings), name=f"guest {uuid}")
+                    attended[uuid] = (path, task)
+            telemetry.GUEST_CHANNELS.set(len(attended))
+
+
+def _wanted(world: World) -> dict[str, str]:
+    return {
+        domain.uuid: domain.facts.channel.path
+        for domain in world.domains.values()
+        if domain.is_active and domain.facts.channel is not None
+    }

@@ -1,0 +1,75 @@
+"""A domain's XML to the few facts hostd needs of it: pure.
+
+The path of our channel's socket is taken from the *live* XML and from nowhere else: libvirt has moved it between
+releases, cuts long names in it, and gives it a new number at every start.
+"""
+
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from hostd.model.domain import Channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What the XML says."""
+
+    os_type: str | None = None
+    machine: str | None = None
+    memory_maximum_bytes: int | None = None
+    channel: Channel | None = None
+
+
+_UNITS = {  # libvirt's documentation of <memory unit='…'>; no unit means KiB
+    "b": 1,
+    "bytes": 1,
+    "KB": 10**3,
+    "k": 2**10,
+    "KiB": 2**10,
+    "MB": 10**6,
+    "M": 2**20,
+    "MiB": 2**20,
+    "GB": 10**9,
+    "G": 2**30,
+    "GiB": 2**30,
+    "TB": 10**12,
+    "T": 2**40,
+    "TiB": 2**40,
+}
+
+
+def describe(xml: str, *, channel_name: str) -> Description:
+    """The facts in a domain's XML; what is not there is `None`.
+
+    Raises:
+        ValueError: it is not XML.
+
+    """
+    try:
+        domain = ET.fromstring(xml)  # noqa: S314 - libvirt's own serialisation, without a document type
+    except ET.ParseError as error:
+        raise ValueError(f"domain XML: {error}") from error
+    os_type = domain.find("os/type")
+    return Description(
+        os_type=None if os_type is None else os_type.text,
+        machine=None if os_type is None else os_type.get("machine"),
+        memory_maximum_bytes=_memory(domain.find("memory")),
+        channel=_channel(domain, channel_name),
+    )
+
+
+def _memory(element: ET.Element | None) -> int | None:
+    if element is None or not (element.text or "").strip().isdecimal():
+        return None
+    return int(element.text or "") * _UNITS.get(element.get("unit", "KiB"), 2**10)
+
+
+def _channel(domain: ET.Element, name: str) -> Channel | None:
+    for channel in domain.iterfind("devices/channel[@type='unix']"):
+        source, target = channel.find("source"), channel.find("target")
+        if source is None or target is None or target.get("name") != name:
+            continue
+        path, state = source.get("path"), target.get("state")
+        if path is not None:
+            return Channel(path=path, is_open_in_guest=None if state is None else state == "connected")
+    return None

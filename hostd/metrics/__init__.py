@@ -1,0 +1,17 @@
+"""Every metric made from the World: the tables, and nothing else. `row` says what a row is.
+
+To add a metric: a row in the file of its subject. To add a subject: a file with `SCOPES`, named below.
+"""
+
+from typing import Any
+
+from hostd.metrics import connection, domain, guest
+from hostd.metrics.row import Scope
+from hostd.model.domain import Domain
+from hostd.model.world import World
+
+WORLD_SCOPES: tuple[Scope[World, Any], ...] = connection.SCOPES
+DOMAIN_SCOPES: tuple[Scope[Domain, Any], ...] = (*domain.SCOPES, *guest.SCOPES)
+
+DOMAIN_LABELS = ("domain", "uuid")
+"""What every sample of a domain is labelled with first; both from libvirt, never from the guest."""

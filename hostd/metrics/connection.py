@@ -1,0 +1,57 @@
+"""The connection to libvirt and the host it runs on. To add a metric here: one row."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from hostd.metrics.row import Metric, Scope, counter, gauge, itself, one
+from hostd.model.host import Connection, Host
+from hostd.model.world import World
+
+WORLD: tuple[Metric[World], ...] = (
+    gauge("libvirt_domains", "Domains that libvirt knows, active or not.", lambda w: len(w.domains)),
+)
+
+CONNECTION: tuple[Metric[Connection], ...] = (
+    gauge("libvirt_up", "1 while libvirt answers, 0 while it does not and hostd waits for it.", lambda c: c.is_up),
+    counter(
+        "hostd_libvirt_connects_total",
+        "Connections to libvirt that were opened and listened to, the first included.",
+        lambda c: c.connects,
+    ),
+    counter("hostd_libvirt_losses_total", "Connections to libvirt that were lost.", lambda c: c.losses),
+)
+
+CONNECTION_INFO: tuple[Metric[float], ...] = (
+    gauge("libvirt_connection_info", "What is at the other end: driver, versions and the host's name.", one),
+)
+
+HOST: tuple[Metric[Host], ...] = (
+    gauge("libvirt_host_cpus", "CPUs of the host that are online.", lambda h: h.cpus),
+    gauge("libvirt_host_memory_total_bytes", "Memory of the host.", lambda h: h.memory_total_bytes),
+    gauge("libvirt_host_memory_free_bytes", "Memory of the host that nobody uses.", lambda h: h.memory_free_bytes),
+    gauge("libvirt_host_load1", "Load of the host over 1 minute.", lambda h: h.load1),
+    gauge("libvirt_host_load5", "Load of the host over 5 minutes.", lambda h: h.load5),
+    gauge("libvirt_host_load15", "Load of the host over 15 minutes.", lambda h: h.load15),
+)
+
+
+def _connection(world: World) -> Iterable[tuple[tuple[str, ...], Connection]]:
+    yield (), world.connection
+
+
+def _facts(world: World) -> Iterable[tuple[tuple[str, ...], float]]:
+    facts = world.connection.facts
+    if facts is not None:
+        yield (facts.driver, facts.libvirt_version, facts.hypervisor_version or "", facts.hostname or ""), 1
+
+
+def _host(world: World) -> Iterable[tuple[tuple[str, ...], Host]]:
+    yield (), world.host
+
+
+SCOPES: tuple[Scope[World, Any], ...] = (
+    Scope((), _connection, CONNECTION),
+    Scope(("driver", "libvirt_version", "hypervisor_version", "hostname"), _facts, CONNECTION_INFO),
+    Scope((), itself, WORLD),
+    Scope((), _host, HOST),
+)

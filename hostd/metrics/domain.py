@@ -1,0 +1,261 @@
+"""A domain as libvirt counts it. To add a metric here: one row.
+
+Names are those of the exporters that operators know (inovex's and Tinkoff's) where those are right, so that dashboards
+keep working.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself, one
+from hostd.model.domain import Domain
+from hostd.model.stats import BalloonStats, BlockStats, DomainState, DomainStats, InterfaceStats, VcpuStats
+
+VCPU_STATES = ("offline", "running", "blocked")
+
+INFO: tuple[Metric[float], ...] = (
+    gauge("libvirt_domain_info", "What the domain is: type of its operating system, machine, persistence.", one),
+)
+
+STATE: tuple[Metric[float], ...] = (
+    gauge("libvirt_domain_state", "1 for the state that the domain is in, 0 for the others.", one),
+)
+
+REASON: tuple[Metric[float], ...] = (
+    gauge("libvirt_domain_state_reason_info", "Why the domain is in its state, in libvirt's words.", one),
+)
+
+EVENTS: tuple[Metric[float], ...] = (
+    counter(
+        "libvirt_domain_events_total",
+        "Lifecycle events that libvirt told of since hostd has known the domain, by event and detail.",
+        one,
+    ),
+)
+
+DOMAIN: tuple[Metric[Domain], ...] = (
+    age(
+        "hostd_domain_sample_age_seconds",
+        "How old the domain's statistics on this page are; hostd collects on an interval, not at each scrape.",
+        lambda d: None if d.stats is None else d.sampled_at,
+    ),
+)
+
+STATS: tuple[Metric[DomainStats], ...] = (
+    counter(
+        "libvirt_domain_info_cpu_time_seconds_total",
+        "CPU time the host has spent on the domain, its emulator included.",
+        lambda s: s.cpu.time_seconds,
+    ),
+    counter(
+        "libvirt_domain_cpu_user_seconds_total",
+        "CPU time the host has spent on the domain in user mode.",
+        lambda s: s.cpu.user_seconds,
+    ),
+    counter(
+        "libvirt_domain_cpu_system_seconds_total",
+        "CPU time the host has spent on the domain in its kernel.",
+        lambda s: s.cpu.system_seconds,
+    ),
+    gauge("libvirt_domain_vcpu_current", "Virtual CPUs that the domain has online.", lambda s: s.vcpus_current),
+    gauge("libvirt_domain_vcpu_maximum", "Virtual CPUs that the domain may have.", lambda s: s.vcpus_maximum),
+)
+
+BALLOON: tuple[Metric[BalloonStats], ...] = (
+    gauge(
+        "libvirt_domain_memory_stats_current_balloon_bytes",
+        "Memory that the domain has now, by its balloon.",
+        lambda b: b.current_bytes,
+    ),
+    gauge("libvirt_domain_memory_stats_maximum_bytes", "Memory that the domain may have.", lambda b: b.maximum_bytes),
+    gauge(
+        "libvirt_domain_memory_stats_rss_bytes", "Host memory that the domain's process holds.", lambda b: b.rss_bytes
+    ),
+    gauge(
+        "libvirt_domain_memory_stats_available_bytes",
+        "Memory that the guest's kernel sees, by its balloon driver.",
+        lambda b: b.available_bytes,
+    ),
+    gauge(
+        "libvirt_domain_memory_stats_usable_bytes",
+        "Memory that the balloon could take without making the guest swap, by its driver.",
+        lambda b: b.usable_bytes,
+    ),
+    gauge(
+        "libvirt_domain_memory_stats_unused_bytes",
+        "Memory that the guest leaves unused, by its balloon driver.",
+        lambda b: b.unused_bytes,
+    ),
+    gauge(
+        "libvirt_domain_memory_stats_disk_caches_bytes",
+        "Memory of the guest that holds copies of what is on disk, by its balloon driver.",
+        lambda b: b.disk_caches_bytes,
+    ),
+    counter(
+        "libvirt_domain_memory_stats_swap_in_bytes_total",
+        "Data that the guest read from its swap, by its balloon driver.",
+        lambda b: b.swap_in_bytes,
+    ),
+    counter(
+        "libvirt_domain_memory_stats_swap_out_bytes_total",
+        "Data that the guest wrote to its swap, by its balloon driver.",
+        lambda b: b.swap_out_bytes,
+    ),
+    counter(
+        "libvirt_domain_memory_stats_major_fault_total",
+        "Page faults of the guest that had to wait for a disk, by its balloon driver.",
+        lambda b: b.major_faults,
+    ),
+    counter(
+        "libvirt_domain_memory_stats_minor_fault_total",
+        "Page faults of the guest that did not wait for a disk, by its balloon driver.",
+        lambda b: b.minor_faults,
+    ),
+    gauge(
+        "libvirt_domain_memory_stats_last_update_timestamp_seconds",
+        "When the balloon driver last told of the guest's memory; without a stats period it never does.",
+        lambda b: b.last_update_seconds,
+    ),
+)
+
+VCPU_STATE: tuple[Metric[float], ...] = (
+    gauge("libvirt_domain_vcpu_state", "1 for the state that the virtual CPU is in, 0 for the others.", one),
+)
+
+VCPU: tuple[Metric[VcpuStats], ...] = (
+    counter(
+        "libvirt_domain_vcpu_time_seconds_total", "CPU time that the virtual CPU has used.", lambda v: v.time_seconds
+    ),
+    counter(
+        "libvirt_domain_vcpu_wait_seconds_total",
+        "Time the virtual CPU waited while the host ran something else; 0 unless the host keeps schedstats.",
+        lambda v: v.wait_seconds,
+    ),
+    counter(
+        "libvirt_domain_vcpu_delay_seconds_total",
+        "Time the virtual CPU was ready and queued behind something else: what its guest sees as steal.",
+        lambda v: v.delay_seconds,
+    ),
+)
+
+
+def _interface(what: str, help_: str) -> tuple[str, str]:
+    return f"libvirt_domain_interface_stats_{what}_total", f"{help_}, from the guest's side."
+
+
+INTERFACE: tuple[Metric[InterfaceStats], ...] = (
+    counter(*_interface("receive_bytes", "Bytes received"), lambda i: i.receive_bytes),
+    counter(*_interface("receive_packets", "Packets received"), lambda i: i.receive_packets),
+    counter(*_interface("receive_errors", "Errors on receiving"), lambda i: i.receive_errors),
+    counter(*_interface("receive_drops", "Packets dropped on receiving"), lambda i: i.receive_drops),
+    counter(*_interface("transmit_bytes", "Bytes sent"), lambda i: i.transmit_bytes),
+    counter(*_interface("transmit_packets", "Packets sent"), lambda i: i.transmit_packets),
+    counter(*_interface("transmit_errors", "Errors on sending"), lambda i: i.transmit_errors),
+    counter(*_interface("transmit_drops", "Packets dropped on sending"), lambda i: i.transmit_drops),
+)
+
+BLOCK: tuple[Metric[BlockStats], ...] = (
+    counter("libvirt_domain_block_stats_read_bytes_total", "Bytes read from the disk.", lambda b: b.read_bytes),
+    counter("libvirt_domain_block_stats_read_requests_total", "Read requests to the disk.", lambda b: b.read_requests),
+    counter(
+        "libvirt_domain_block_stats_read_time_seconds_total",
+        "Time spent on reads of the disk.",
+        lambda b: b.read_seconds,
+    ),
+    counter("libvirt_domain_block_stats_write_bytes_total", "Bytes written to the disk.", lambda b: b.write_bytes),
+    counter(
+        "libvirt_domain_block_stats_write_requests_total", "Write requests to the disk.", lambda b: b.write_requests
+    ),
+    counter(
+        "libvirt_domain_block_stats_write_time_seconds_total",
+        "Time spent on writes to the disk.",
+        lambda b: b.write_seconds,
+    ),
+    counter("libvirt_domain_block_stats_flush_requests_total", "Flushes of the disk.", lambda b: b.flush_requests),
+    counter(
+        "libvirt_domain_block_stats_flush_time_seconds_total",
+        "Time spent on flushes of the disk.",
+        lambda b: b.flush_seconds,
+    ),
+    gauge(
+        "libvirt_domain_block_stats_capacity_bytes",
+        "Size of the disk as the guest sees it.",
+        lambda b: b.capacity_bytes,
+    ),
+    gauge(
+        "libvirt_domain_block_stats_allocation_bytes",
+        "Highest byte of the disk's image that was written.",
+        lambda b: b.allocation_bytes,
+    ),
+    gauge(
+        "libvirt_domain_block_stats_physical_bytes",
+        "Size of what holds the disk's image: file or block device.",
+        lambda b: b.physical_bytes,
+    ),
+)
+
+
+def _info(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
+    facts = domain.facts
+    yield (facts.os_type or "", facts.machine or "", "true" if facts.is_persistent else "false"), 1
+
+
+def _states(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
+    for state in DomainState:
+        yield (state.value,), domain.facts.state is state
+
+
+def _reason(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
+    yield (domain.facts.state.value, domain.facts.reason), 1
+
+
+def _events(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
+    yield from domain.events.items()
+
+
+def _stats(domain: Domain) -> Iterable[tuple[tuple[str, ...], DomainStats]]:
+    if domain.stats is not None:
+        yield (), domain.stats
+
+
+def _balloon(domain: Domain) -> Iterable[tuple[tuple[str, ...], BalloonStats]]:
+    if domain.stats is not None:
+        yield (), domain.stats.balloon
+
+
+def _vcpus(domain: Domain) -> Iterable[tuple[tuple[str, ...], VcpuStats]]:
+    for vcpu in domain.stats.vcpus if domain.stats else ():
+        yield (str(vcpu.number),), vcpu
+
+
+def _vcpu_states(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
+    for vcpu in domain.stats.vcpus if domain.stats else ():
+        if vcpu.state is not None:
+            for state in VCPU_STATES:
+                yield (str(vcpu.number), state), vcpu.state == state
+
+
+def _interfaces(domain: Domain) -> Iterable[tuple[tuple[str, ...], InterfaceStats]]:
+    for interface in domain.stats.interfaces if domain.stats else ():
+        # SR-IOV and user-mode interfaces have no device on the host; their place keeps them apart
+        yield (interface.name or f"#{interface.index}",), interface
+
+
+def _blocks(domain: Domain) -> Iterable[tuple[tuple[str, ...], BlockStats]]:
+    for block in domain.stats.blocks if domain.stats else ():
+        yield (block.device,), block
+
+
+SCOPES: tuple[Scope[Domain, Any], ...] = (
+    Scope(("os_type", "machine", "persistent"), _info, INFO),
+    Scope(("state",), _states, STATE),
+    Scope(("state", "reason"), _reason, REASON),
+    Scope(("event", "detail"), _events, EVENTS),
+    Scope((), itself, DOMAIN),
+    Scope((), _stats, STATS),
+    Scope((), _balloon, BALLOON),
+    Scope(("vcpu", "state"), _vcpu_states, VCPU_STATE),
+    Scope(("vcpu",), _vcpus, VCPU),
+    Scope(("target_device",), _interfaces, INTERFACE),
+    Scope(("target_device",), _blocks, BLOCK),
+)

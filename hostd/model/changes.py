@@ -1,0 +1,136 @@
+"""Everything that can happen to the World, one class each.
+
+To add one: its class, its place in `Change`, and a `case` in `world.World.apply` (mypy finds a forgotten one).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hostd.model.domain import DomainFacts
+from hostd.model.host import ConnectionFacts, Host
+from hostd.model.stats import DomainStats
+from protocol.errors import DropReason
+from protocol.messages import Hello, Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HypervisorConnected:
+    """Libvirt answers."""
+
+    facts: ConnectionFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HypervisorLost:
+    """Libvirt no longer answers, or could not be reached."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainsListed:
+    """All the domains there are: who is not among them is gone."""
+
+    domains: tuple[DomainFacts, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainDescribed:
+    """One domain as it is now, new or not."""
+
+    facts: DomainFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainGone:
+    """Libvirt no longer knows this domain."""
+
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainEvent:
+    """Libvirt told of something; by libvirt's names of event and detail."""
+
+    uuid: str
+    name: str
+    event: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSampled:
+    """The host's numbers."""
+
+    host: Host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainsSampled:
+    """One collection: the numbers of every domain that gave any, by UUID."""
+
+    stats: Mapping[str, DomainStats]
+    at: float  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsExpired:
+    """Collections have failed for so long that the last numbers no longer tell the present."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestGreeted:
+    """An agent said hello and got a session."""
+
+    uuid: str
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestReported:
+    """An agent sent its numbers."""
+
+    uuid: str
+    report: Report
+    at: float  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestSilent:
+    """An agent's last report is too old to tell the present, though nothing says that the agent is gone."""
+
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestLost:
+    """The session is over; `is_retried` when the line will be opened anew."""
+
+    uuid: str
+    is_retried: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestInputDropped:
+    """Input from a guest that was thrown away, by reason."""
+
+    uuid: str
+    drops: Mapping[DropReason, int]
+
+
+Change = (
+    HypervisorConnected
+    | HypervisorLost
+    | DomainsListed
+    | DomainDescribed
+    | DomainGone
+    | DomainEvent
+    | HostSampled
+    | DomainsSampled
+    | StatsExpired
+    | GuestGreeted
+    | GuestReported
+    | GuestSilent
+    | GuestLost
+    | GuestInputDropped
+)

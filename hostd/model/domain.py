@@ -1,0 +1,76 @@
+"""One domain: who it is, how it is, what was counted of it, and the guest within."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hostd.model.stats import DomainState, DomainStats
+from protocol.errors import DropReason
+from protocol.messages import Hello, Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """The host's end of our virtio-serial channel, from the live XML."""
+
+    path: str
+    is_open_in_guest: bool | None  # libvirt's target/@state; None where libvirt does not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainFacts:
+    """What libvirt says of a domain when asked who it is."""
+
+    uuid: str
+    name: str
+    id: int | None  # None while it is not active
+    state: DomainState
+    reason: str
+    is_persistent: bool
+    os_type: str | None = None
+    machine: str | None = None
+    memory_maximum_bytes: int | None = None
+    channel: Channel | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """What the agent inside says of itself (claims, checked for form only), and how the line to it fares."""
+
+    hello: Hello | None = None  # None while there is no session
+    report: Report | None = None
+    reported_at: float | None = None  # seconds since 1970, by this host's clock
+    sessions: int = 0
+    reports: int = 0
+    reconnects: int = 0
+    drops: Mapping[DropReason, int] = field(default_factory=dict)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether an agent has greeted us and is still there."""
+        return self.hello is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """One domain as it is known now. The UUID is its identity; names are reused."""
+
+    facts: DomainFacts
+    stats: DomainStats | None = None
+    sampled_at: float | None = None  # seconds since 1970
+    guest: Guest = Guest()
+    events: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, detail) to how often
+
+    @property
+    def uuid(self) -> str:
+        """Its identity."""
+        return self.facts.uuid
+
+    @property
+    def name(self) -> str:
+        """What it is called at present."""
+        return self.facts.name
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has a running hypervisor process, paused or not."""
+        return self.facts.id is not None

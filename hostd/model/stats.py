@@ -1,0 +1,103 @@
+"""One domain's numbers as libvirt counts them, in base units. `None` is not known, and is never exported as 0."""
+
+import enum
+from dataclasses import dataclass
+
+
+class DomainState(enum.Enum):
+    """virDomainState, by libvirt's own names."""
+
+    NOSTATE = "nostate"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    PAUSED = "paused"
+    SHUTDOWN = "shutdown"
+    SHUTOFF = "shutoff"
+    CRASHED = "crashed"
+    PMSUSPENDED = "pmsuspended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuStats:
+    """CPU time of the whole domain, in seconds since it started."""
+
+    time_seconds: float | None = None
+    user_seconds: float | None = None
+    system_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VcpuStats:
+    """One virtual CPU. `delay` is what its guest sees as steal: ready to run, and the host ran something else."""
+
+    number: int
+    state: str | None = None
+    time_seconds: float | None = None
+    wait_seconds: float | None = None
+    delay_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalloonStats:
+    """Memory as the hypervisor and the guest's balloon driver count it."""
+
+    current_bytes: int | None = None
+    maximum_bytes: int | None = None
+    rss_bytes: int | None = None
+    available_bytes: int | None = None
+    usable_bytes: int | None = None
+    unused_bytes: int | None = None
+    disk_caches_bytes: int | None = None
+    swap_in_bytes: int | None = None
+    swap_out_bytes: int | None = None
+    major_faults: int | None = None
+    minor_faults: int | None = None
+    last_update_seconds: int | None = None  # since 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceStats:
+    """One network interface, from the domain's side: received is what the guest received."""
+
+    index: int
+    name: str | None = None  # the host's device; SR-IOV and user-mode interfaces have none
+    receive_bytes: int | None = None
+    receive_packets: int | None = None
+    receive_errors: int | None = None
+    receive_drops: int | None = None
+    transmit_bytes: int | None = None
+    transmit_packets: int | None = None
+    transmit_errors: int | None = None
+    transmit_drops: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockStats:
+    """One disk."""
+
+    device: str  # as the guest's bus names it: vda
+    read_bytes: int | None = None
+    read_requests: int | None = None
+    read_seconds: float | None = None
+    write_bytes: int | None = None
+    write_requests: int | None = None
+    write_seconds: float | None = None
+    flush_requests: int | None = None
+    flush_seconds: float | None = None
+    capacity_bytes: int | None = None
+    allocation_bytes: int | None = None
+    physical_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainStats:
+    """All numbers of one domain from one collection."""
+
+    state: tuple[DomainState, str] | None = None  # with its reason
+    cpu: CpuStats = CpuStats()
+    balloon: BalloonStats = BalloonStats()
+    vcpus_current: int | None = None
+    vcpus_maximum: int | None = None
+    vcpus: tuple[VcpuStats, ...] = ()
+    interfaces: tuple[InterfaceStats, ...] = ()
+    blocks: tuple[BlockStats, ...] = ()

@@ -1,0 +1,136 @@
+"""All that is known, as one immutable value, and how each change makes the next.
+
+Being immutable, it can be rendered in a thread while the next is made, and an unchanged domain is the *same* object in
+both: that is how exposition knows what it need not render again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from hostd.model import changes
+from hostd.model.changes import Change
+from hostd.model.domain import Domain, DomainFacts, Guest
+from hostd.model.host import Connection, Host
+from hostd.model.stats import DomainState
+from protocol.errors import DropReason
+
+STATE_AFTER: Mapping[str, DomainState] = {
+    "started": DomainState.RUNNING,
+    "suspended": DomainState.PAUSED,
+    "resumed": DomainState.RUNNING,
+    "stopped": DomainState.SHUTOFF,
+    "shutdown": DomainState.SHUTDOWN,
+    "pmsuspended": DomainState.PMSUSPENDED,
+    "crashed": DomainState.CRASHED,
+}
+"""What a lifecycle event makes of a domain's state, until libvirt is asked (virDomainEventType)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything hostd knows now; domains by UUID."""
+
+    connection: Connection
+    host: Host = field(default_factory=Host)
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+
+    def apply(self, change: Change) -> "World":  # noqa: C901, PLR0911, PLR0912 - one flat case each
+        """The World after `change`. A change for a domain that is not known leaves all as it is."""
+        match change:
+            case changes.HypervisorConnected():
+                connection = self.connection
+                return replace(
+                    self, connection=replace(connection, facts=change.facts, connects=connection.connects + 1)
+                )
+            case changes.HypervisorLost():
+                return self._without_libvirt(change.why)
+            case changes.DomainsListed():
+                return replace(self, domains={f.uuid: self._described(f) for f in change.domains})
+            case changes.DomainDescribed():
+                return self._with(self._described(change.facts))
+            case changes.DomainGone():
+                return replace(self, domains={u: d for u, d in self.domains.items() if u != change.uuid})
+            case changes.DomainEvent():
+                return self._alter(change.uuid, lambda domain: _after_event(domain, change))
+            case changes.HostSampled():
+                return replace(self, host=change.host)
+            case changes.DomainsSampled():
+                return replace(self, domains={u: _sampled(d, change) for u, d in self.domains.items()})
+            case changes.StatsExpired():
+                return self._without_stats()
+            case changes.GuestGreeted():
+                return self._alter_guest(
+                    change.uuid, lambda g: replace(g, hello=change.hello, report=None, sessions=g.sessions + 1)
+                )
+            case changes.GuestReported():
+                return self._alter_guest(
+                    change.uuid,
+                    lambda g: replace(g, report=change.report, reported_at=change.at, reports=g.reports + 1),
+                )
+            case changes.GuestSilent():
+                return self._alter_guest(change.uuid, lambda g: replace(g, report=None))
+            case changes.GuestLost():
+                return self._alter_guest(
+                    change.uuid,
+                    lambda g: replace(g, hello=None, report=None, reconnects=g.reconnects + change.is_retried),
+                )
+            case changes.GuestInputDropped():
+                return self._alter_guest(change.uuid, lambda g: replace(g, drops=_added(g.drops, change.drops)))
+            case _:
+                assert_never(change)
+
+    def _with(self, domain: Domain) -> "World":
+        return replace(self, domains={**self.domains, domain.uuid: domain})
+
+    def _alter(self, uuid: str, alter: Callable[[Domain], Domain]) -> "World":
+        domain = self.domains.get(uuid)
+        return self if domain is None else self._with(alter(domain))
+
+    def _alter_guest(self, uuid: str, alter: Callable[[Guest], Guest]) -> "World":
+        return self._alter(uuid, lambda domain: replace(domain, guest=alter(domain.guest)))
+
+    def _described(self, facts: DomainFacts) -> Domain:
+        known = self.domains.get(facts.uuid)
+        if known is None:
+            return Domain(facts=facts)
+        if known.facts == facts:
+            return known
+        described = replace(known, facts=facts)
+        return described if described.is_active else replace(described, stats=None, guest=_ended(described.guest))
+
+    def _without_libvirt(self, why: str) -> "World":
+        was_up = self.connection.is_up
+        connection = replace(self.connection, facts=None, why_down=why, losses=self.connection.losses + was_up)
+        return replace(self._without_stats(), connection=connection, host=Host())
+
+    def _without_stats(self) -> "World":
+        return replace(
+            self, domains={u: d if d.stats is None else replace(d, stats=None) for u, d in self.domains.items()}
+        )
+
+
+def _after_event(domain: Domain, change: changes.DomainEvent) -> Domain:
+    kind = (change.event, change.detail)
+    state = STATE_AFTER.get(change.event, domain.facts.state)
+    return replace(
+        domain,
+        facts=replace(domain.facts, name=change.name, state=state),
+        events={**domain.events, kind: domain.events.get(kind, 0) + 1},
+    )
+
+
+def _sampled(domain: Domain, change: changes.DomainsSampled) -> Domain:
+    stats = change.stats.get(domain.uuid)
+    if stats is None:
+        return domain if domain.stats is None else replace(domain, stats=None)
+    state, reason = stats.state or (domain.facts.state, domain.facts.reason)
+    return replace(domain, facts=replace(domain.facts, state=state, reason=reason), stats=stats, sampled_at=change.at)
+
+
+def _ended(guest: Guest) -> Guest:
+    return replace(guest, hello=None, report=None)
+
+
+def _added(counts: Mapping[DropReason, int], more: Mapping[DropReason, int]) -> Mapping[DropReason, int]:
+    return {key: counts.get(key, 0) + more.get(key, 0) for key in {**counts, **more}}

@@ -1,0 +1,59 @@
+"""What hostd counts of itself, in prometheus_client's own objects: few, long-lived, never labelled by a guest.
+
+What it knows of domains and guests is not here but in `metrics`, made anew from the World each time, so that a domain
+that is gone leaves nothing behind.
+"""
+
+import platform
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client.process_collector import ProcessCollector
+
+import hostd
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # in the text format they would be a second family beside every counter
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+
+BUILD = Info("hostd_build", "The running version of hostd and its Python.", registry=REGISTRY)
+BUILD.info({"version": hostd.__version__, "python": platform.python_version()})
+
+CALLS = Counter(
+    "hostd_libvirt_calls",
+    "Calls to libvirt by what was asked and how it ended; timed_out ones may still hold a thread.",
+    ["call", "result"],
+    registry=REGISTRY,
+)
+CALL_SECONDS = Histogram(
+    "hostd_libvirt_call_duration_seconds",
+    "How long calls to libvirt took, waiting for a thread included, up to their deadline.",
+    ["call"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
+    registry=REGISTRY,
+)
+CALLS_IN_FLIGHT = Gauge(
+    "hostd_libvirt_calls_in_flight", "Threads that are inside a call to libvirt now, stuck ones too.", registry=REGISTRY
+)
+COLLECTOR_SUCCESS = Gauge(
+    "hostd_collector_success", "1 if the collector's last run gave numbers, else 0.", ["collector"], registry=REGISTRY
+)
+COLLECTOR_SECONDS = Gauge(
+    "hostd_collector_duration_seconds", "How long the collector's last run took.", ["collector"], registry=REGISTRY
+)
+EVENTS_DROPPED = Counter(
+    "hostd_events_dropped",
+    "Libvirt events that found the queue full; all domains were listed anew instead.",
+    registry=REGISTRY,
+)
+RENDER_FAILURES = Counter(
+    "hostd_render_failures",
+    "Times that one domain's samples could not be rendered and were left out of a page.",
+    registry=REGISTRY,
+)
+GUEST_CHANNELS = Gauge("hostd_guest_channels", "Guest channels that hostd keeps a session for.", registry=REGISTRY)
+GUEST_SESSION_FAULTS = Counter(
+    "hostd_guest_session_faults",
+    "Guest sessions that ended in an error nobody foresaw: a bug in hostd, contained.",
+    registry=REGISTRY,
+)
