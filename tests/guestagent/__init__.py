@@ -1,0 +1,1 @@
+"""The guest agent, from parsers to a whole process."""

@@ -1,0 +1,320 @@
+"""The agent with a host on a real socket, and over a port that fails on order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from guestagent import ports
+from guestagent.agent import Agent
+from guestagent.conversation import Conversation
+from guestagent.ports.port import HostAway, Port, PortBusy, PortLost, TransportMissing
+from guestagent.report import Reporter
+from protocol.connection import Connection, Dropped
+from protocol.messages import Ack, Goodbye, Hello, HelloRequest, Metrics, Refusal, Report, Role, Welcome
+from tests.guestagent.host import listening, soon
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from guestagent.ports import Opener
+    from protocol.connection import Message
+
+ASK = HelloRequest(version_min=1, version_max=1)
+
+
+def conversing(root: Path) -> Conversation:
+    reporter = Reporter(root=root)
+    return Conversation(hello=reporter.hello, report=reporter.report)
+
+
+@contextlib.asynccontextmanager
+async def running(conversation: Conversation, open_port: Opener) -> AsyncIterator[Agent]:
+    """The agent as a task, told to stop at the end; a bug in it fails the test."""
+    agent = Agent(conversation, open_port)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(agent.run(), name="agent")
+        yield agent
+        agent.stop()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "host"
+
+
+@pytest.fixture
+async def agent(root: Path, path: Path) -> AsyncIterator[Agent]:
+    async with running(conversing(root), functools.partial(ports.open_at, str(path))) as agent:
+        yield agent
+
+
+class ScriptedPort:
+    """A port whose host comes, goes and speaks when the test says so."""
+
+    def __init__(self) -> None:
+        self.host = Connection(Role.HOST)
+        self.is_there = asyncio.Event()
+        self.is_awaited = asyncio.Event()
+        self.said: asyncio.Queue[bytes | PortLost] = asyncio.Queue()
+        self.heard: asyncio.Queue[Message] = asyncio.Queue()
+        self.takes = True
+        self.is_closed = False
+
+    async def read(self) -> bytes:
+        said = await self.said.get()
+        if isinstance(said, PortLost):
+            raise said
+        return said
+
+    async def write(self, frame: bytes) -> None:
+        if not self.takes:
+            raise HostAway("scripted: takes nothing")
+        for piece in self.host.receive(frame):
+            assert not isinstance(piece, Dropped)
+            self.heard.put_nowait(piece.message)
+
+    async def wait_for_host(self) -> None:
+        self.is_awaited.set()
+        await self.is_there.wait()
+        self.is_awaited.clear()
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    async def hear(self) -> Message:
+        return await soon(self.heard.get())
+
+    def say(self, message: Message) -> None:
+        self.said.put_nowait(self.host.send(message))
+
+    async def missed(self) -> None:
+        """Return when the agent knows that the host is not there."""
+        await soon(self.is_awaited.wait())
+        self.host.reset()
+
+    async def greeted(self) -> None:
+        hello = await self.hear()
+        assert isinstance(hello, Hello)
+        self.say(Welcome(version=1, nonce=hello.nonce, session=7, report_interval_seconds=300))
+        assert isinstance(await self.hear(), Report)
+
+
+def opening(*steps: Port | Exception) -> Opener:
+    """Each step in turn: a port to give, or what is wrong."""
+    left = list(steps)
+
+    async def open_port() -> Port:
+        step = left.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    return open_port
+
+
+async def test_the_agent_reports_and_keeps_what_the_host_says(agent: Agent, path: Path) -> None:
+    async with listening(path) as host:
+        visit = await host.visit()
+        hello = await visit.welcome()
+        assert hello.os_name == "Debian GNU/Linux 12 (bookworm)"
+        report = await visit.hear(Report)
+        assert report.cpus == 2
+        visit.say(Metrics(host_cpus=4))
+        assert await visit.hear(Ack) == Ack(sequence=1)
+        assert agent._conversation.metrics == Metrics(host_cpus=4)
+        visit.say(Metrics(host_cpus=8))
+        assert await visit.hear(Ack) == Ack(sequence=2)
+        assert (await visit.hear(Report)).uptime_seconds == report.uptime_seconds
+
+
+async def test_a_host_that_is_not_there_at_the_start_is_waited_for(
+    root: Path, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = 0
+    enough = asyncio.Event()
+
+    async def open_port() -> Port:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 5:
+            enough.set()
+        return await ports.open_at(str(path))
+
+    async with running(conversing(root), open_port):
+        await soon(enough.wait())
+        async with listening(path) as host:
+            await (await host.visit()).welcome()
+    messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert messages == [f"waiting for the port: {path}: not there"]
+
+
+async def test_a_host_that_goes_and_returns_is_greeted_anew(agent: Agent, path: Path) -> None:
+    async with listening(path) as host:
+        visit = await host.visit()
+        first = await visit.welcome()
+        await visit.hear(Report)
+        visit.leave()
+        visit = await host.visit()
+        second = await visit.welcome()
+        await visit.hear(Report)
+        assert first.nonce != second.nonce
+        assert first.boot_id == second.boot_id
+
+
+async def test_a_host_that_dies_within_a_frame_leaves_nothing_behind(agent: Agent, path: Path) -> None:
+    async with listening(path) as host:
+        visit = await host.visit()
+        await visit.welcome()
+        await visit.hear(Report)
+        visit.write(visit.connection.send(Metrics(host_cpus=4))[:-5])
+        visit.die()
+        visit = await host.visit()
+        await visit.welcome()
+        assert (await visit.hear(Report)).dropped_frames == 0
+        visit.say(Metrics(host_cpus=8))
+        assert await visit.hear(Ack) == Ack(sequence=1)
+        assert agent._conversation.metrics == Metrics(host_cpus=8)
+
+
+async def test_junk_from_the_host_costs_nothing_but_itself(agent: Agent, path: Path) -> None:
+    async with listening(path) as host:
+        visit = await host.visit()
+        visit.write(b"\xff" * 100_000)
+        await visit.welcome()
+        await visit.hear(Report)
+        frame = visit.connection.send(Metrics(host_cpus=4))
+        visit.write(b"junk\0" + frame[:10] + b"\0" + frame + b"\0junk")
+        await visit.hear(Ack)
+        assert agent._conversation.metrics == Metrics(host_cpus=4)
+        assert (await visit.hear(Report)).dropped_frames == 3
+
+
+async def test_a_host_that_refused_and_then_asks_is_greeted(agent: Agent, path: Path) -> None:
+    async with listening(path) as host:
+        visit = await host.visit()
+        hello = await visit.hear(Hello)
+        visit.say(Refusal(nonce=hello.nonce, reason="not yet"))
+        visit.say(ASK)
+        await visit.welcome()
+        await visit.hear(Report)
+
+
+async def test_a_host_that_asks_in_a_session_gets_a_new_one(agent: Agent, path: Path) -> None:
+    async with listening(path) as host:
+        visit = await host.visit()
+        await visit.welcome(session=7)
+        await visit.hear(Report)
+        visit.say(ASK)
+        await visit.welcome(session=8)
+        await visit.hear(Report)
+        assert visit.connection.session == 8
+
+
+async def test_an_agent_that_stops_says_goodbye(root: Path, path: Path) -> None:
+    async with listening(path) as host:
+        async with running(conversing(root), functools.partial(ports.open_at, str(path))):
+            visit = await host.visit()
+            await visit.welcome()
+            await visit.hear(Report)
+        assert await visit.hear(Goodbye) == Goodbye(reason="the agent stops")
+
+
+async def test_an_agent_without_a_session_stops_without_a_word(root: Path) -> None:
+    port = ScriptedPort()
+    async with running(conversing(root), opening(port)):
+        pass
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port)):
+        assert isinstance(await port.hear(), Hello)
+    assert port.is_closed
+    assert port.heard.empty()
+
+
+async def test_an_agent_stops_while_it_waits_for_a_port(root: Path, tmp_path: Path) -> None:
+    async with running(conversing(root), functools.partial(ports.open_at, str(tmp_path / "never"))):
+        await asyncio.sleep(0)
+
+
+async def test_an_agent_stops_though_the_host_takes_no_goodbye(root: Path) -> None:
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port)):
+        await port.greeted()
+        port.takes = False
+    assert port.is_closed
+
+
+async def test_an_agent_stops_though_its_stop_was_swallowed_by_input(root: Path) -> None:
+    """What asyncio.wait_for does before Python 3.12, when input and cancellation meet."""
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port)) as agent:
+        await port.greeted()
+        agent._is_stopping = True
+        port.say(Metrics())
+        assert isinstance(await port.hear(), Goodbye)
+    assert port.is_closed
+
+
+async def test_a_host_that_returns_on_the_same_port_is_greeted_at_once(root: Path) -> None:
+    port = ScriptedPort()
+    async with running(conversing(root), opening(port)):
+        for _ in range(3):
+            port.is_there.set()
+            await port.greeted()
+            port.is_there.clear()
+            port.said.put_nowait(b"")
+            await port.missed()
+        assert not port.is_closed
+
+
+async def test_a_host_that_takes_nothing_is_greeted_again_when_it_does(root: Path) -> None:
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port)):
+        await port.greeted()
+        port.takes = False
+        port.is_there.clear()
+        port.say(Metrics(host_cpus=4))
+        await port.missed()
+        port.takes = True
+        port.is_there.set()
+        await port.greeted()
+        assert not port.is_closed
+
+
+async def test_a_port_that_is_lost_is_opened_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = ScriptedPort(), ScriptedPort()
+    first.is_there.set()
+    second.is_there.set()
+    async with running(conversing(root), opening(first, PortBusy("second: held open"), second)):
+        await first.greeted()
+        first.said.put_nowait(PortLost("first: unplugged"))
+        await second.greeted()
+        assert first.is_closed
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["port lost: first: unplugged", "waiting for the port: second: held open"]
+
+
+async def test_a_port_that_cannot_ever_be_opened_ends_the_agent(root: Path) -> None:
+    with pytest.raises(TransportMissing):
+        await soon(Agent(conversing(root), opening(TransportMissing("no library"))).run())
+
+
+@pytest.mark.parametrize("wait", [lambda _: asyncio.sleep(0), lambda port: port.hear()], ids=["opening", "talking"])
+async def test_an_agent_that_is_cancelled_is_cancelled(root: Path, wait: Callable[[ScriptedPort], object]) -> None:
+    port = ScriptedPort()
+    port.is_there.set()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(Agent(conversing(root), opening(port)).run(), name="agent")
+        await wait(port)  # type: ignore[misc]
+        task.cancel()
+    assert task.cancelled()

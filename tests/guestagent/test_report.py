@@ -1,0 +1,110 @@
+"""Putting the report together: what may fail, and what has to fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guestagent import __version__
+from guestagent.probes import PROBES, Probe
+from guestagent.report import Reporter, fit
+from protocol.connection import Connection
+from protocol.messages import MAX_FILESYSTEMS, PROTOCOL_VERSION, Filesystem, Hello, Report, Role, Welcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def constant(**values: Any) -> Probe:  # noqa: ANN401 - whatever a probe may return
+    return Probe(tuple(values), lambda _: values)
+
+
+def opened() -> Connection:
+    guest, host = Connection(Role.GUEST), Connection(Role.HOST)
+    list(host.receive(guest.send(Hello(version_min=1, version_max=1, nonce=1, agent_version="0"))))
+    welcome = Welcome(version=1, nonce=1, session=1, report_interval_seconds=1)
+    list(guest.receive(host.send(welcome)))
+    return guest
+
+
+def wide(number: int, character: str = "x") -> Filesystem:
+    return Filesystem(
+        mountpoint=character * 128,
+        device=character * 128,
+        fstype=character * 64,
+        size_bytes=number,
+        free_bytes=2**62,
+        available_bytes=2**62,
+    )
+
+
+def test_every_value_of_a_report_has_one_probe() -> None:
+    filled = [field for probe in PROBES for field in probe.fields]
+    assert sorted([*filled, "dropped_frames"]) == sorted(field.name for field in dataclasses.fields(Report))
+
+
+def test_a_report_holds_everything_that_could_be_read(root: Path) -> None:
+    report = Reporter(root=root).report(dropped_frames=3)
+    assert report.dropped_frames == 3
+    assert report.cpus == 2
+    assert None not in [getattr(report, field.name) for field in dataclasses.fields(Report)]
+
+
+def test_this_machine_can_be_reported() -> None:
+    assert Reporter().report(dropped_frames=0).memory is not None
+
+
+def test_a_guest_without_proc_still_reports(tmp_path: Path) -> None:
+    assert Reporter(root=tmp_path).report(dropped_frames=0) == Report(dropped_frames=0)
+
+
+def test_a_probe_that_fails_is_logged_once_until_it_works_again(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    reporter, path = Reporter(root=root), root / "proc/uptime"
+    text = path.read_text(encoding="utf-8")
+    for content, is_known in [("", False), ("", False), (text, True), ("junk", False)]:
+        path.write_text(content, encoding="utf-8")
+        report = reporter.report(dropped_frames=0)
+        assert (report.uptime_seconds is not None) == is_known
+        assert report.cpus == 2
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert all(warning.startswith("probe of uptime_seconds failed") for warning in warnings)
+
+
+@pytest.mark.parametrize("cpus", [0, -1, 2**64, "two", 1.5])
+def test_a_value_the_host_would_refuse_costs_only_itself(cpus: object) -> None:
+    reporter = Reporter(probes=[constant(cpus=cpus), constant(uptime_seconds=1.0)])
+    assert reporter.report(dropped_frames=0) == Report(uptime_seconds=1.0, dropped_frames=0)
+
+
+def test_a_report_too_long_for_a_frame_loses_filesystems_and_says_how_many() -> None:
+    many = tuple(wide(number + 1, "\U00010000") for number in range(MAX_FILESYSTEMS))
+    report = fit(Report(cpus=2, filesystems=many, filesystems_left_out=5))
+    assert report.cpus == 2
+    assert report.filesystems
+    assert report.filesystems == many[: len(report.filesystems)]
+    assert report.filesystems_left_out == 5 + len(many) - len(report.filesystems)
+    opened().send(report)
+
+
+@given(st.lists(st.characters(), max_size=MAX_FILESYSTEMS))
+def test_whatever_filesystems_are_called_the_report_can_be_sent(characters: list[str]) -> None:
+    opened().send(fit(Report(filesystems=tuple(wide(at, char) for at, char in enumerate(characters)))))
+
+
+def test_a_greeting_says_who_and_what(root: Path) -> None:
+    hello = Reporter(root=root).hello()
+    assert (hello.agent_version, hello.version_max) == (__version__, PROTOCOL_VERSION)
+    assert hello.boot_id == "7f0c1c8e-3a55-4f2e-8d7c-0e4a7d1f2b3c"
+    assert hello.os_name == "Debian GNU/Linux 12 (bookworm)"
+    Connection(Role.GUEST).send(hello)
+
+
+def test_no_two_greetings_have_the_same_nonce(root: Path) -> None:
+    reporter = Reporter(root=root)
+    assert len({reporter.hello().nonce for _ in range(20)}) == 20
