@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -79,10 +80,15 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage in one line, and with sysexits' code for it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="hostd", description="Joins a libvirt host with its guests, and exports both to Prometheus."
-    )
+    parser = _Parser(prog="hostd", description="Joins a libvirt host with its guests, and exports both to Prometheus.")
     parser.add_argument("--version", action="version", version=f"hostd {hostd.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

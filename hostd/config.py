@@ -85,14 +85,17 @@ def address_of(listen: str, *, where: str) -> tuple[str, int]:
         ConfigError: it is neither; the message begins with `where`.
 
     """
-    host, _, port = listen.rpartition(":")
+    bracketed = re.fullmatch(r"\[(.*)\]:(.*)", listen)
+    host, port = bracketed.groups() if bracketed else listen.rpartition(":")[::2]
     try:
-        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        is_address = (ipaddress.ip_address(host).version == 6) == bool(bracketed)  # noqa: PLR2004 - IPv6
     except ValueError:
-        raise ConfigError(f"{where}: {listen!r} is not an IP address and a port, as in 127.0.0.1:9177") from None
-    if not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the largest port
+        is_address = False
+    if not is_address:
+        raise ConfigError(f"{where}: {listen!r} is not an IP address and a port, as in 127.0.0.1:9177 or [::1]:9177")
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:  # noqa: PLR2004 - the largest port
         raise ConfigError(f"{where}: {port!r} is not a port from 0 to 65535")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return host, int(port)
 
 
 def _read(path: Path) -> Settings:
@@ -106,9 +109,10 @@ def _read(path: Path) -> Settings:
         settings = msgspec.convert(document, Settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_in_words(str(error))}") from error
-    unknown = sorted(set(settings.guests.share) - SHAREABLE)
+    listable = SHAREABLE - {"host_name"}  # which has a switch of its own, so that nobody shares it by the way
+    unknown = sorted(set(settings.guests.share) - listable)
     if unknown:
-        raise ConfigError(f"{path}: guests.share: {unknown[0]!r} is not one of {', '.join(sorted(SHAREABLE))}")
+        raise ConfigError(f"{path}: guests.share: {unknown[0]!r} is not one of {', '.join(sorted(listable))}")
     return settings
 
 

@@ -13,7 +13,7 @@ MAX_CHARACTERS = 2_000
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         first, *traceback = super().format(record).split("\n") if record.exc_info else [super().format(record)]
-        return "\n".join([_harmless(first), *map(_harmless, traceback)])
+        return "\n  ".join([_harmless(first), *map(_harmless, traceback)])  # only a message begins at the margin
 
 
 def _harmless(text: str) -> str:

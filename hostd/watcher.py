@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from hostd import telemetry
 from hostd.hypervisor import (
+    CallFailed,
     ClosedNotice,
     Hypervisor,
     HypervisorError,
     LifecycleNotice,
     NoSuchDomain,
     Notice,
+    TimedOut,
     Unavailable,
     WrongUri,
 )
@@ -131,5 +133,7 @@ class _Watch:
             facts = await self._hypervisor.describe(uuid)
         except NoSuchDomain:
             self._store.tell(changes.DomainGone(uuid=uuid))
+        except (CallFailed, TimedOut) as error:  # this domain's trouble alone; the next listing asks again
+            _log.warning("domain %s: %s", uuid, error)
         else:
             self._store.tell(changes.DomainDescribed(facts=facts))

@@ -39,6 +39,7 @@ from protocol.messages import (
 _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
+REQUEST_SECONDS = 1.0  # between two requests for a hello at the least; a back-off comes on top
 GREETING_SECONDS = 30.0  # no hello for this long, though the guest has the port open: connect again
 PARTIAL_FRAME_SECONDS = 5.0  # a frame that began must end within this
 SILENT_INTERVALS = 3  # no frame, or no acknowledgement, for this many report intervals: the line is not what it seems
@@ -54,11 +55,17 @@ class _LineDown(Exception):  # noqa: N818 - named after the state of the line
 async def attend(store: Store, uuid: str, path: str, settings: GuestSettings) -> NoReturn:
     """Keep a session with the guest of domain `uuid` over the socket at `path`, until cancelled."""
     retry = Backoff(first_seconds=0.5, most_seconds=30.0)
+    told = ""
     while True:
         try:
             await _over_one_connection(store, uuid, path, settings, retry)
-        except (_LineDown, OSError, TimeoutError) as error:
-            _log.debug("guest %s: %s", uuid, error)
+        except _LineDown as error:
+            _log.debug("guest %s: %s", uuid, error)  # a guest can bring this about as often as it likes
+        except OSError as error:
+            why = str(error) or f"no answer within {CONNECT_SECONDS:g} s"
+            if why != told:  # once a reason: an operator has to see a socket that hostd may not open
+                _log.warning("guest %s: channel %s: %s", uuid, path, why)
+            told = why
         except Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
             telemetry.GUEST_SESSION_FAULTS.inc()
             _log.exception("guest %s: the session failed in a way nobody foresaw", uuid)
@@ -139,7 +146,7 @@ class _Session:
         self._judge(now)
         if self._connection.state is State.SILENT and now >= self._request_at:
             self._send(HelloRequest(version_min=OLDEST_VERSION, version_max=PROTOCOL_VERSION))
-            self._request_at = now + 1.0 + self._requests.wait_seconds()
+            self._request_at = now + REQUEST_SECONDS + self._requests.wait_seconds()
         elif self._connection.credit and now >= self._tell_at:
             self._send(metrics_for(self._store.world, self._uuid, self._settings, now=time.time()))
             self._told_at = now
@@ -149,6 +156,7 @@ class _Session:
         """Take in what came."""
         drops: Counter[DropReason] = Counter()
         for item in self._connection.receive(data):
+            self._partial_since = None  # that frame ended; what is left over is another
             if isinstance(item, Dropped):
                 drops[item.reason] += 1
                 _log.debug("guest %s: dropped input: %s: %s", self._uuid, item.reason.value, item.detail)

@@ -5,8 +5,11 @@ Read-only: nothing here needs more, and a read-only socket is what an operator c
 """
 
 import asyncio
+import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,13 +29,15 @@ from hostd.hypervisor import (
     events,
 )
 from hostd.hypervisor.calls import Calls
-from hostd.hypervisor.describe import describe
+from hostd.hypervisor.describe import Description, describe
 from hostd.hypervisor.names import event_of, named, state_of
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
 from hostd.model.stats import DomainStats
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 THREADS = 4  # libvirtd serves five requests of one client at once (max_client_requests); one is left for events
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 3  # a daemon that says nothing for this long is gone
@@ -54,6 +59,7 @@ _WRONG_URI = {
     libvirt.VIR_ERR_NO_CONNECT,
     libvirt.VIR_ERR_INVALID_ARG,
     libvirt.VIR_ERR_XML_ERROR,
+    libvirt.VIR_ERR_XML_DETAIL,
     libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
 }
 _CLOSED = ("error", "end of file", "keepalive timeout", "closed by client")  # virConnectCloseReason
@@ -67,55 +73,51 @@ class LibvirtAdapter:
         self._channel_name = channel_name
         self._deadline_seconds = deadline_seconds
         self._calls = Calls(threads=THREADS, name="libvirt")
-        self._connection: Any = None
+        self._open: _Open | None = None
         self._has_bulk_stats = True
         self._has_memory_stats = True
 
     async def connect(self, on_notice: Callable[[Notice], None]) -> ConnectionFacts:
         events.start()
         tell = _ThreadsafeTeller(asyncio.get_running_loop(), on_notice)
-        connection, facts = await self._run("connect", lambda: _open(self._uri, tell))
-        self._connection = connection
+        self._open, facts = await self._call("connect", lambda: _connect(self._uri, tell))
         return facts
 
     async def list_domains(self) -> tuple[DomainFacts, ...]:
-        connection = self._connected()
-        return await self._run("list_domains", lambda: tuple(self._describe_all(connection)))
+        return await self._ask("list_domains", lambda connection: tuple(self._describe_all(connection)))
 
     async def describe(self, uuid: str) -> DomainFacts:
-        connection = self._connected()
-        return await self._run("describe", lambda: self._describe(connection.lookupByUUIDString(uuid)))
+        return await self._ask("describe", lambda connection: self._describe(connection.lookupByUUIDString(uuid)))
 
     async def sample_domains(self) -> Mapping[str, DomainStats]:
-        connection = self._connected()
-        return await self._run("sample_domains", lambda: self._sample_domains(connection))
+        return await self._ask("sample_domains", self._sample_domains)
 
     async def sample_host(self) -> Host:
-        connection = self._connected()
-        return await self._run("sample_host", lambda: self._sample_host(connection))
+        return await self._ask("sample_host", self._sample_host)
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
+        opened, self._open = self._open, None
+        if opened is None:
             return
-        try:
-            await self._calls.run("close", connection.close, deadline_seconds=CLOSE_SECONDS)
-        except (libvirt.libvirtError, TimedOut):
-            return  # the daemon is gone or stuck; its side of the socket ends with the process
+        with suppress(TimedOut):  # the daemon is stuck; its side of the socket ends with the process
+            await self._calls.run("close", opened.give_up, deadline_seconds=CLOSE_SECONDS)
 
-    def _connected(self) -> Any:  # noqa: ANN401 - the binding has no types
-        if self._connection is None:
+    async def _ask(self, what: str, question: Callable[[Any], T]) -> T:
+        opened = self._open
+        if opened is None:
             raise Unavailable("not connected")
-        return self._connection
 
-    async def _run(self, what: str, function: Callable[[], T]) -> T:
-        def translated() -> T:
-            try:
-                return function()
-            except libvirt.libvirtError as error:
-                raise _translate(what, error, self._connection) from error
+        def asked() -> T:
+            with opened as connection:
+                try:
+                    return question(connection)
+                except libvirt.libvirtError as error:
+                    raise _translate(what, error, connection) from error
 
-        return await self._calls.run(what, translated, deadline_seconds=self._deadline_seconds)
+        return await self._call(what, asked)
+
+    async def _call(self, what: str, function: Callable[[], T]) -> T:
+        return await self._calls.run(what, function, deadline_seconds=self._deadline_seconds)
 
     def _describe_all(self, connection: Any) -> list[DomainFacts]:  # noqa: ANN401
         described = []
@@ -123,13 +125,16 @@ class LibvirtAdapter:
             try:
                 described.append(self._describe(domain))
             except libvirt.libvirtError as error:
-                if error.get_error_code() not in _GONE:  # gone between the list and the question
+                if error.get_error_code() in _GONE:  # gone between the list and the question
+                    continue
+                if not _is_alive(connection):
                     raise
+                _log.warning("domain %r is left out: %s", domain.name(), error)  # it must not cost the others
         return described
 
     def _describe(self, domain: Any) -> DomainFacts:  # noqa: ANN401
         state, reason = state_of(*domain.state())
-        description = describe(domain.XMLDesc(), channel_name=self._channel_name)
+        description = self._description(domain)
         is_active = domain.isActive()
         return DomainFacts(
             uuid=domain.UUIDString(),
@@ -143,6 +148,13 @@ class LibvirtAdapter:
             memory_maximum_bytes=description.memory_maximum_bytes,
             channel=description.channel if is_active else None,
         )
+
+    def _description(self, domain: Any) -> Description:  # noqa: ANN401
+        try:
+            return describe(domain.XMLDesc(), channel_name=self._channel_name)
+        except ValueError as error:
+            _log.warning("domain %r: %s", domain.name(), error)
+            return Description()
 
     def _sample_domains(self, connection: Any) -> Mapping[str, DomainStats]:  # noqa: ANN401
         if self._has_bulk_stats:
@@ -203,13 +215,58 @@ class _ThreadsafeTeller:
             return
 
 
-def _open(uri: str, tell: _ThreadsafeTeller) -> tuple[Any, ConnectionFacts]:
+class _Open:
+    """A connection and the subscription over it.
+
+    Libvirt frees a connection at its last close, even under a thread that is inside a call on it: whoever leaves last,
+    after it was given up, closes. A subscription holds the connection open, so that ends first.
+    """
+
+    def __init__(self, connection: Any, subscription: int) -> None:  # noqa: ANN401 - the binding has no types
+        self._connection = connection
+        self._subscription = subscription
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._is_given_up = False
+
+    def __enter__(self) -> Any:  # noqa: ANN401
+        with self._lock:
+            self._inside += 1
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            is_last = self._is_given_up and self._inside == 0
+        if is_last:
+            with suppress(libvirt.libvirtError):
+                self._connection.close()
+
+    def give_up(self) -> None:
+        """Hear no more, and close once nobody is inside."""
+        with self as connection:
+            with suppress(libvirt.libvirtError):
+                connection.domainEventDeregisterAny(self._subscription)
+            with suppress(libvirt.libvirtError):
+                connection.unregisterCloseCallback()
+            self._is_given_up = True
+
+
+def _connect(uri: str, tell: _ThreadsafeTeller) -> tuple[_Open, ConnectionFacts]:
+    try:
+        return _opened(uri, tell)
+    except libvirt.libvirtError as error:
+        message = f"connect: {_in_one_line(error)}"
+        raise (WrongUri if error.get_error_code() in _WRONG_URI else Unavailable)(message) from error
+
+
+def _opened(uri: str, tell: _ThreadsafeTeller) -> tuple[_Open, ConnectionFacts]:
     connection = libvirt.openReadOnly(uri)
     connection.registerCloseCallback(tell.closed, None)
-    connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, tell.lifecycle, None)
+    subscription = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, tell.lifecycle, None)
     _if_supported(lambda: connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT))
     hypervisor_version = _if_supported(connection.getVersion)
-    return connection, ConnectionFacts(
+    return _Open(connection, subscription), ConnectionFacts(
         driver=connection.getType(),
         libvirt_version=_dotted(connection.getLibVersion()),
         hypervisor_version=None if hypervisor_version is None else _dotted(hypervisor_version),
@@ -237,15 +294,14 @@ def _stats_of(domain: Any, params: Mapping[str, object]) -> DomainStats:  # noqa
 
 
 def _translate(what: str, error: libvirt.libvirtError, connection: Any) -> HypervisorError:  # noqa: ANN401
-    message = f"{what}: {error.get_error_message() or error}"
-    code = error.get_error_code()
-    if what == "connect":
-        return WrongUri(message) if code in _WRONG_URI else Unavailable(message)
-    if code == libvirt.VIR_ERR_NO_DOMAIN:
+    message = f"{what}: {_in_one_line(error)}"
+    if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
         return NoSuchDomain(message)
-    if connection is None or not _is_alive(connection):
-        return Unavailable(message)
-    return CallFailed(message)
+    return CallFailed(message) if _is_alive(connection) else Unavailable(message)
+
+
+def _in_one_line(error: libvirt.libvirtError) -> str:
+    return " ".join((error.get_error_message() or str(error)).split())  # what is wrong with XML takes several
 
 
 def _is_alive(connection: Any) -> bool:  # noqa: ANN401

@@ -59,9 +59,10 @@ def describe(xml: str, *, channel_name: str) -> Description:
 
 
 def _memory(element: ET.Element | None) -> int | None:
-    if element is None or not (element.text or "").strip().isdecimal():
+    unit = None if element is None else _UNITS.get(element.get("unit", "KiB"))
+    if element is None or unit is None or not (element.text or "").strip().isdecimal():
         return None
-    return int(element.text or "") * _UNITS.get(element.get("unit", "KiB"), 2**10)
+    return int(element.text or "") * unit
 
 
 def _channel(domain: ET.Element, name: str) -> Channel | None:

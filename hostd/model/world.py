@@ -50,13 +50,13 @@ class World:
             case changes.DomainDescribed():
                 return self._with(self._described(change.facts))
             case changes.DomainGone():
-                return replace(self, domains={u: d for u, d in self.domains.items() if u != change.uuid})
+                return self._without(change.uuid)
             case changes.DomainEvent():
                 return self._alter(change.uuid, lambda domain: _after_event(domain, change))
             case changes.HostSampled():
-                return replace(self, host=change.host)
+                return replace(self, host=change.host) if self.connection.is_up else self
             case changes.DomainsSampled():
-                return replace(self, domains={u: _sampled(d, change) for u, d in self.domains.items()})
+                return self._sampled(change)
             case changes.StatsExpired():
                 return self._without_stats()
             case changes.GuestGreeted():
@@ -90,6 +90,16 @@ class World:
     def _alter_guest(self, uuid: str, alter: Callable[[Guest], Guest]) -> "World":
         return self._alter(uuid, lambda domain: replace(domain, guest=alter(domain.guest)))
 
+    def _without(self, uuid: str) -> "World":
+        if uuid not in self.domains:
+            return self
+        return replace(self, domains={u: d for u, d in self.domains.items() if u != uuid})
+
+    def _sampled(self, change: changes.DomainsSampled) -> "World":
+        if not self.connection.is_up:  # the answer of a connection that was given up while it was asked
+            return self
+        return replace(self, domains={u: _sampled(d, change) for u, d in self.domains.items()})
+
     def _described(self, facts: DomainFacts) -> Domain:
         known = self.domains.get(facts.uuid)
         if known is None:
@@ -113,15 +123,16 @@ class World:
 def _after_event(domain: Domain, change: changes.DomainEvent) -> Domain:
     kind = (change.event, change.detail)
     state = STATE_AFTER.get(change.event, domain.facts.state)
+    reason = domain.facts.reason if state is domain.facts.state else "unknown"
     return replace(
         domain,
-        facts=replace(domain.facts, name=change.name, state=state),
+        facts=replace(domain.facts, name=change.name, state=state, reason=reason),
         events={**domain.events, kind: domain.events.get(kind, 0) + 1},
     )
 
 
 def _sampled(domain: Domain, change: changes.DomainsSampled) -> Domain:
-    stats = change.stats.get(domain.uuid)
+    stats = change.stats.get(domain.uuid) if domain.is_active else None  # it may have stopped since it was asked
     if stats is None:
         return domain if domain.stats is None else replace(domain, stats=None)
     state, reason = stats.state or (domain.facts.state, domain.facts.reason)
