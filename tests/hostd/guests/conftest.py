@@ -1,0 +1,22 @@
+"""Sessions that try again at once and have all the time in the world, unless a test says otherwise."""
+
+import pytest
+
+from hostd.guests import session
+from protocol.backoff import Backoff
+
+
+class QuickBackoff(Backoff):
+    """Waits that a test does not notice."""
+
+    def __init__(self, *, first_seconds: float, most_seconds: float) -> None:
+        super().__init__(first_seconds=first_seconds / 1000, most_seconds=most_seconds / 1000)
+
+
+@pytest.fixture(autouse=True)
+def _quick_to_retry_slow_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "Backoff", QuickBackoff)
+    monkeypatch.setattr(session, "REQUEST_SECONDS", 3600.0)
+    monkeypatch.setattr(session, "LEAST_SILENT_SECONDS", 3600.0)
+    monkeypatch.setattr(session, "GREETING_SECONDS", 3600.0)
+    monkeypatch.setattr(session, "PARTIAL_FRAME_SECONDS", 3600.0)

@@ -1,0 +1,192 @@
+"""The roster: a session for every active domain with our channel, whatever becomes of the domains."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from hostd import telemetry
+from hostd.config import GuestSettings
+from hostd.guests import roster, session, telling
+from hostd.guests.roster import keep
+from hostd.model import changes
+from hostd.model.domain import DomainFacts
+from hostd.store import Store
+from protocol.connection import Connection
+from protocol.messages import Metrics, Report, Role
+from tests.support.builders import HELLO, OTHER_UUID, REPORT, UUID, channel, facts, shut_off, world
+from tests.support.guest import Line, Qemu, qemu_at
+from tests.support.running import running
+
+SETTINGS = GuestSettings(report_interval_seconds=0.1)
+
+
+class Host:
+    """A store that the roster attends to, and QEMUs for domains to have."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self.store = Store(world())
+        self._folder = folder
+        self._stack = stack
+
+    async def qemu(self, name: str) -> Qemu:
+        return await self._stack.enter_async_context(qemu_at(self._folder / f"{name}.sock"))
+
+    def describe(self, its: DomainFacts) -> None:
+        self.store.tell(changes.DomainDescribed(facts=its))
+
+    async def until_connected(self, uuid: str, *, sessions: int = 1) -> None:
+        await self.store.until(
+            lambda w: w.domains[uuid].guest.is_connected and w.domains[uuid].guest.sessions == sessions
+        )
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    async with AsyncExitStack() as stack:
+        host = Host(tmp_path, stack)
+        await stack.enter_async_context(running(keep(host.store, SETTINGS)))
+        yield host
+
+
+def at(qemu: Qemu, uuid: str = UUID, name: str = "alpha") -> DomainFacts:
+    """A running domain whose channel is there."""
+    return facts(uuid, name, channel=channel(str(qemu.path)))
+
+
+async def hung_up(line: Line) -> None:
+    """Wait until the host has closed its end."""
+    while await line._reader.read(65536):
+        pass
+
+
+async def flood(line: Line, data: bytes) -> None:
+    """Say the same for ever, and read what the host says to it."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hung_up(line))
+        while True:
+            await line.push(data)
+
+
+async def test_a_domain_that_has_the_channel_is_attended_to(host: Host) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(at(qemu))
+    await (await qemu.line()).greet()
+    await host.until_connected(UUID)
+    assert telemetry.REGISTRY.get_sample_value("hostd_guest_channels") == 1
+
+
+async def test_a_domain_without_the_channel_or_not_active_is_not(host: Host) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(facts(OTHER_UUID, "beta"))
+    host.describe(shut_off(channel=channel(str(qemu.path))))
+    assert roster._wanted(host.store.world) == {}
+
+
+async def test_a_domain_that_stops_has_its_session_ended(host: Host) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(at(qemu))
+    line = await qemu.line()
+    await line.greet()
+    await host.until_connected(UUID)
+    host.describe(shut_off())
+    await hung_up(line)
+    guest = host.store.world.domains[UUID].guest
+    assert (guest.is_connected, guest.reconnects) == (False, 0)
+
+
+async def test_a_domain_that_is_gone_has_its_session_ended(host: Host) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(at(qemu))
+    line = await qemu.line()
+    await line.greet()
+    await host.until_connected(UUID)
+    host.store.tell(changes.DomainGone(uuid=UUID))
+    await hung_up(line)
+
+
+async def test_a_domain_that_starts_anew_has_its_new_channel_attended_to_and_not_the_old(host: Host) -> None:
+    first, second = await host.qemu("alpha-1"), await host.qemu("alpha-2")
+    host.describe(at(first))
+    line = await first.line()
+    await line.greet()
+    await host.until_connected(UUID)
+    host.describe(at(second))
+    await hung_up(line)
+    await (await second.line()).greet()
+    await host.until_connected(UUID, sessions=2)
+    assert host.store.world.domains[UUID].guest.reconnects == 0
+
+
+async def test_a_paused_domain_keeps_its_session(host: Host) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(at(qemu))
+    line = await qemu.line()
+    await line.greet()
+    await host.until_connected(UUID)
+    host.store.tell(changes.DomainEvent(uuid=UUID, name="alpha", event="suspended", detail="paused"))
+    await line.hear_and_acknowledge(Metrics)
+    await line.hear(Metrics)
+    assert host.store.world.domains[UUID].guest.sessions == 1
+
+
+async def test_losing_libvirt_costs_no_guest_its_session(host: Host) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(at(qemu))
+    line = await qemu.line()
+    await line.greet()
+    host.store.tell(changes.HypervisorLost(why="end of file"))
+    await line.say(REPORT)
+    await host.store.until(lambda w: w.domains[UUID].guest.report == REPORT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Connection(Role.GUEST).send(HELLO) * 200,
+        b"\0" * 16384,
+        b"\0\x02a" * 5000,
+        b"a" * 16384,
+    ],
+    ids=["hellos", "zeros", "junk", "one long frame"],
+)
+async def test_a_guest_that_floods_leaves_the_others_served(host: Host, data: bytes) -> None:
+    alpha, beta = await host.qemu("alpha"), await host.qemu("beta")
+    host.describe(at(alpha))
+    host.describe(at(beta, OTHER_UUID, "beta"))
+    flooded, line = await alpha.line(), await beta.line()
+    flooding = asyncio.get_running_loop().create_task(flood(flooded, data))
+    await line.greet()
+    for number in range(1, 6):
+        await line.hear_and_acknowledge(Metrics)
+        await line.say(Report(cpus=number))
+        await host.store.until(
+            lambda w, number=number: w.domains[OTHER_UUID].guest.report == Report(cpus=number)  # type: ignore[misc]  # of this turn
+        )
+    assert not flooding.done()
+    flooding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flooding
+
+
+async def test_a_session_that_fails_in_a_way_nobody_foresaw_leaves_the_others_served(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = telling.metrics_for
+
+    def fail_for_alpha(known: object, uuid: str, *rest: object, **named: object) -> Metrics:
+        return tell(known, uuid, *rest, **named) if uuid != UUID else Metrics(host_cpus=1 // 0)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(session, "metrics_for", fail_for_alpha)
+    alpha, beta = await host.qemu("alpha"), await host.qemu("beta")
+    host.describe(at(alpha))
+    host.describe(at(beta, OTHER_UUID, "beta"))
+    line = await beta.line()
+    await line.greet()
+    await (await alpha.line()).greet()
+    await host.store.until(lambda w: w.domains[UUID].guest.reconnects == 1)
+    await line.hear_and_acknowledge(Metrics)
+    await line.hear(Metrics)
+    assert host.store.world.domains[OTHER_UUID].guest.reconnects == 0

@@ -1,0 +1,1 @@
+"""Libvirt's side of hostd."""

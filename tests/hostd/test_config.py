@@ -1,0 +1,163 @@
+"""Settings: defaults, the file, the command line over it, and every mistake named by file, key and reason."""
+
+import itertools
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hostd import config
+from hostd.config import SHAREABLE, ConfigError, Settings, address_of, load
+
+SAMPLE = Path(__file__).parents[2] / "packaging" / "hostd.toml"
+
+MISTAKES = [  # what is in the file, and what is said of it after the file's name
+    ("[nope]", "nope: there is no such setting"),
+    ("[http]\nport = 1", "http.port: there is no such setting"),
+    ("listen = 'x'", "listen: there is no such setting"),
+    ("http = 1", "http: Expected `object`, got `int`"),
+    ("[http]\nlisten = 9177", "http.listen: Expected `str`, got `int`"),
+    ("[connection]\nuri = ''", "connection.uri: Expected `str` of length >= 1"),
+    ("[connection]\ndeadline_seconds = 0", "connection.deadline_seconds: Expected `float` >= 0.1"),
+    ("[sampling]\ninterval_seconds = '5'", "sampling.interval_seconds: Expected `float`, got `str`"),
+    ("[sampling]\ninterval_seconds = true", "sampling.interval_seconds: Expected `float`, got `bool`"),
+    ("[sampling]\ninterval_seconds = nan", "sampling.interval_seconds: Expected `float` >= 0.1"),
+    ("[sampling]\ninterval_seconds = inf", "sampling.interval_seconds: Expected `float` <= 3600.0"),
+    ("[sampling]\ninterval_seconds = 3600.1", "sampling.interval_seconds: Expected `float` <= 3600.0"),
+    ("[guests]\nreport_interval_seconds = -1", "guests.report_interval_seconds: Expected `float` >= 0.1"),
+    ("[guests]\nchannel = ''", "guests.channel: Expected `str` of length >= 1"),
+    (f"[guests]\nchannel = '{'x' * 65}'", "guests.channel: Expected `str` of length <= 64"),
+    ("[guests]\nshare = 'host_cpus'", "guests.share: Expected `array`, got `str`"),
+    ("[guests]\nshare = [1]", "guests.share[0]: Expected `str`, got `int`"),
+    ("[guests]\nshare = ['host_cpus', 'secrets']", "guests.share: 'secrets' is not one of domain_cpu_time_seconds"),
+    ("[guests]\nshare = ['host_name']", "guests.share: 'host_name' is not one of "),
+    ("[guests]\nshare_host_name = 1", "guests.share_host_name: Expected `bool`, got `int`"),
+    ("[http]\nlisten = 'here'", "http.listen: 'here' is not an IP address and a port"),
+    ("[http", "not TOML: "),
+    ("a = 1\na = 2", "not TOML: "),
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "hostd.toml"
+
+
+def test_without_a_file_everything_has_its_default() -> None:
+    assert load(None) == Settings()
+
+
+def test_an_empty_file_changes_nothing(file: Path) -> None:
+    file.write_text("")
+    assert load(file) == Settings()
+
+
+def test_a_file_changes_what_it_names(file: Path) -> None:
+    file.write_text("[sampling]\ninterval_seconds = 5\n[guests]\nshare = ['host_cpus']\n")
+    settings = load(file)
+    assert settings.sampling.interval_seconds == 5.0
+    assert settings.guests.share == ("host_cpus",)
+    assert settings.connection == Settings().connection
+
+
+def test_the_command_line_goes_over_the_file(file: Path) -> None:
+    file.write_text("[connection]\nuri = 'xen:///'\ndeadline_seconds = 9\n[http]\nlisten = '127.0.0.1:1'\n")
+    settings = load(file, uri="test:///default", listen="[::1]:0")
+    assert settings.connection == config.ConnectionSettings(uri="test:///default", deadline_seconds=9)
+    assert settings.http.listen == "[::1]:0"
+
+
+@pytest.mark.parametrize(("content", "said"), MISTAKES, ids=[said.split(":")[0] for _, said in MISTAKES])
+def test_a_mistake_is_named_by_file_key_and_reason_in_one_line(file: Path, content: str, said: str) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=rf"^{re.escape(str(file))}: {re.escape(said)}") as caught:
+        load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(file: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"^{re.escape(str(file))}: No such file or directory$"):
+        load(file)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r": Is a directory$"):
+        load(tmp_path)
+
+
+def test_a_file_that_is_not_text_is_named(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"hostd\.toml: not TOML: "):
+        load(file)
+
+
+def test_a_wrong_address_on_the_command_line_is_the_command_lines() -> None:
+    with pytest.raises(ConfigError, match=r"^--listen: 'x' is not"):
+        load(None, listen="x")
+
+
+@pytest.mark.parametrize(
+    ("listen", "host", "port"),
+    [
+        ("127.0.0.1:9177", "127.0.0.1", 9177),
+        ("0.0.0.0:0", "0.0.0.0", 0),  # noqa: S104 - an example
+        ("[::1]:9177", "::1", 9177),
+        ("[::]:65535", "::", 65535),
+        ("[fe80::1%lo]:80", "fe80::1%lo", 80),
+    ],
+)
+def test_an_address_is_an_ip_address_and_a_port(listen: str, host: str, port: int) -> None:
+    assert address_of(listen, where="here") == (host, port)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "",
+        ":",
+        ":80",
+        "localhost:80",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:-1",
+        "127.0.0.1:65536",
+        "127.0.0.1: 80",
+        "127.0.0.1:80\n",
+        "127.0.0.1:٣",
+        "127.0.0.1:" + "9" * 5000,
+        "::1",
+        "::1:9177",
+        "[::1]",
+        "[::1]:",
+        "[::1:80",
+        "::1]:80",
+        "[127.0.0.1]:80",
+        "127.0.0.1]:80",
+        "[[::1]]:80",
+        "[]:80",
+        "unix:/run/x",
+        "1:2:3",
+    ],
+)
+def test_anything_else_is_not(listen: str) -> None:
+    with pytest.raises(ConfigError, match=r"^here: "):
+        address_of(listen, where="here")
+
+
+def test_the_sample_file_has_every_setting_at_its_default() -> None:
+    assert tomllib.loads(SAMPLE.read_text()) == json.loads(msgspec.json.encode(Settings()))
+    assert load(SAMPLE) == Settings()
+
+
+def test_the_sample_file_says_something_of_every_setting() -> None:
+    lines = SAMPLE.read_text().splitlines()
+    silent = [line for above, line in itertools.pairwise(lines) if " = " in line and above[:1] != "#"]
+    assert silent == []
+
+
+def test_everything_that_guests_can_be_told_is_shared_by_default_but_the_hosts_name() -> None:
+    assert set(Settings().guests.share) == SHAREABLE - {"host_name"}
+    assert not Settings().guests.share_host_name

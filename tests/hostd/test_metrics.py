@@ -1,0 +1,141 @@
+"""The tables of metrics: every row well-formed, and every number in the model told by some row."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import pytest
+
+from hostd.metrics import DOMAIN_LABELS, DOMAIN_SCOPES, WORLD_SCOPES
+from hostd.metrics.row import Kind, Metric, Scope
+from hostd.model.world import World
+from tests.support.builders import UUID, full_domain, world
+from tests.support.pages import NOW, page_of, samples_of, value_of
+
+Value: TypeAlias = Any  # of a field of the model, whichever
+Path = tuple[str | int, ...]
+
+SCOPES: tuple[Scope[Any, Any], ...] = (*WORLD_SCOPES, *DOMAIN_SCOPES)
+METRICS: tuple[Metric[Any], ...] = tuple(metric for scope in SCOPES for metric in scope.metrics)
+
+NOT_EXPORTED = {
+    "id": "another at every start; says nothing but that the domain is active, and its state does",
+    "number": "the label `vcpu`",
+    "index": "part of the label `target_device`, for an interface without a name",
+    "memory_maximum_bytes": "told to the guest; the balloon's maximum is on the page",
+    "version_min": "the handshake's business",
+    "version_max": "the handshake's business",
+    "nonce": "the handshake's business",
+}
+
+
+def leaves(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:
+    """Every field of the model that holds no further fields, with the way to it."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from leaves(getattr(value, field.name), (*path, field.name))
+    elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+        yield from leaves(value[0], (*path, 0))  # the first of several stands for all
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    else:
+        yield path, value
+
+
+def changed(value: Value, path: Path, new: Value) -> Value:
+    """The same value with what is at `path` changed to `new`."""
+    if not path:
+        return new
+    step, *rest = path
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **{str(step): changed(getattr(value, str(step)), tuple(rest), new)})
+    if isinstance(value, tuple):
+        return (changed(value[0], tuple(rest), new), *value[1:])
+    return {**value, step: changed(value[step], tuple(rest), new)}
+
+
+FULL = world(full_domain())
+NUMBERS = [
+    path
+    for path, value in leaves(FULL)
+    if isinstance(value, int | float) and not isinstance(value, bool) and path[-1] not in NOT_EXPORTED
+]
+
+
+def test_names_are_unique() -> None:
+    names = [metric.name for metric in METRICS]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_no_counters_family_has_the_name_of_another_metric() -> None:
+    families = [metric.name.removesuffix("_total") for metric in METRICS]
+    assert sorted(set(families)) == sorted(families)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_row_is_well_formed(metric: Metric[Any]) -> None:
+    assert re.fullmatch(r"(libvirt|guest|hostd)(_[a-z0-9]+)+", metric.name)
+    assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+    assert not metric.is_age or metric.name.endswith("_age_seconds")
+    assert metric.help[0].isupper() or metric.help[0].isdigit()
+    assert metric.help.endswith(".")
+    assert metric.help.isprintable()
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_units_are_base_units(metric: Metric[Any]) -> None:
+    assert not re.search(
+        r"_(ms|us|ns|milliseconds|minutes|hours|kib|kb|mb|mib|percent|ratio_percent)(_|$)", metric.name
+    )
+
+
+def test_help_texts_do_not_repeat() -> None:
+    texts = [metric.help for metric in METRICS]
+    assert sorted(set(texts)) == sorted(texts)
+
+
+def test_labels_are_legal_and_never_hide_whose_they_are() -> None:
+    for scope in SCOPES:
+        assert len(set(scope.labels)) == len(scope.labels)
+        for label in scope.labels:
+            assert re.fullmatch(r"[a-z][a-z0-9_]*", label)
+            assert label not in {*DOMAIN_LABELS, "le", "quantile", "job", "instance"}
+
+
+def test_the_example_leaves_no_field_of_the_model_empty() -> None:
+    empty = {"/".join(map(str, path)) for path, value in leaves(FULL) if value is None or value in ((), {})}
+    assert empty == {"domains/" + UUID + "/guest/hello/capabilities"}
+
+
+@pytest.mark.parametrize("path", NUMBERS, ids=lambda path: ".".join(map(str, path)))
+def test_every_number_of_the_model_is_on_the_page(path: Path) -> None:
+    recognisable = 123_456_789
+    altered: World = changed(FULL, path, recognisable)
+    shown = set(samples_of(page_of(altered)).values())
+    assert {recognisable, NOW - recognisable} & shown
+    assert not {recognisable, NOW - recognisable} & set(samples_of(page_of(FULL)).values())
+
+
+@pytest.mark.parametrize("is_so", [True, False])
+def test_what_is_so_or_not_is_1_or_0(*, is_so: bool) -> None:
+    read_only = changed(FULL, ("domains", UUID, "guest", "report", "filesystems", 0, "is_read_only"), is_so)
+    assert value_of(page_of(read_only), "guest_filesystem_readonly") == is_so
+    greeted = FULL if is_so else changed(FULL, ("domains", UUID, "guest", "hello"), None)
+    assert value_of(page_of(greeted), "guest_agent_connected") == is_so
+    answering = FULL if is_so else changed(FULL, ("connection", "facts"), None)
+    assert value_of(page_of(answering), "libvirt_up") == is_so
+
+
+def test_exactly_one_state_of_a_domain_is_1() -> None:
+    page = samples_of(page_of(FULL))
+    states = {dict(labels)["state"]: value for (name, labels), value in page.items() if name == "libvirt_domain_state"}
+    assert [state for state, value in states.items() if value] == ["running"]
+    assert len(states) == 8
+
+
+def test_a_domain_without_our_channel_says_nothing_of_an_agent() -> None:
+    silent = changed(FULL, ("domains", UUID, "facts", "channel"), None)
+    silent = changed(silent, ("domains", UUID, "guest"), type(full_domain().guest)())
+    assert not [name for name, _ in samples_of(page_of(silent)) if name.startswith(("guest_", "hostd_guest_"))]

@@ -1,0 +1,237 @@
+"""The World and what each change makes of it."""
+
+import typing
+from dataclasses import replace
+
+import pytest
+
+from hostd.model import changes
+from hostd.model.changes import Change
+from hostd.model.domain import Domain, Guest
+from hostd.model.host import Host
+from hostd.model.stats import DomainState
+from hostd.model.world import World
+from protocol.errors import DropReason
+from tests.support.builders import (
+    CONNECTION_FACTS,
+    HELLO,
+    HOST,
+    OTHER_UUID,
+    REPORT,
+    STATS,
+    UUID,
+    channel,
+    facts,
+    full_domain,
+    guest,
+    shut_off,
+    unconnected,
+    world,
+)
+
+EXAMPLES: tuple[Change, ...] = (
+    changes.HypervisorConnected(facts=CONNECTION_FACTS),
+    changes.HypervisorLost(why="gone"),
+    changes.DomainsListed(domains=(facts(),)),
+    changes.DomainDescribed(facts=facts(name="renamed")),
+    changes.DomainGone(uuid=UUID),
+    changes.DomainEvent(uuid=UUID, name="alpha", event="suspended", detail="paused"),
+    changes.HostSampled(host=Host(cpus=3)),
+    changes.DomainsSampled(stats={UUID: STATS}, at=7.0),
+    changes.StatsExpired(),
+    changes.GuestGreeted(uuid=UUID, hello=HELLO),
+    changes.GuestReported(uuid=UUID, report=REPORT, at=8.0),
+    changes.GuestSilent(uuid=UUID),
+    changes.GuestLost(uuid=UUID, is_retried=True),
+    changes.GuestInputDropped(uuid=UUID, drops={DropReason.STATE: 1}),
+)
+OF_ONE_DOMAIN = [change for change in EXAMPLES if hasattr(change, "uuid")]
+
+
+def named(change: Change) -> str:
+    return type(change).__name__
+
+
+def only(known: World) -> Domain:
+    (domain,) = known.domains.values()
+    return domain
+
+
+def test_every_change_has_an_example_here() -> None:
+    assert {type(change) for change in EXAMPLES} == set(typing.get_args(Change))
+
+
+@pytest.mark.parametrize("change", EXAMPLES, ids=named)
+def test_every_change_makes_a_difference_and_leaves_the_world_before_it_alone(change: Change) -> None:
+    before = world(full_domain())
+    after = before.apply(change)
+    assert after != before
+    assert before == world(full_domain())
+
+
+@pytest.mark.parametrize("change", OF_ONE_DOMAIN, ids=named)
+def test_a_change_costs_other_domains_nothing_not_even_their_identity(change: Change) -> None:
+    other = full_domain(OTHER_UUID, "beta")
+    after = world(full_domain(), other).apply(change)
+    assert after.domains[OTHER_UUID] is other
+
+
+@pytest.mark.parametrize("change", [c for c in OF_ONE_DOMAIN if not isinstance(c, changes.DomainDescribed)], ids=named)
+def test_a_change_for_a_domain_that_is_not_known_leaves_the_world_the_same_object(change: Change) -> None:
+    before = world(full_domain(OTHER_UUID, "beta"))
+    assert before.apply(change) is before
+
+
+def test_a_description_makes_an_unknown_domain_known() -> None:
+    after = world().apply(changes.DomainDescribed(facts=facts()))
+    assert only(after) == Domain(facts=facts())
+
+
+def test_a_listing_forgets_who_is_not_in_it() -> None:
+    after = world(full_domain(), full_domain(OTHER_UUID, "beta")).apply(changes.DomainsListed(domains=(facts(),)))
+    assert set(after.domains) == {UUID}
+
+
+def test_unchanged_facts_keep_the_same_domain_object() -> None:
+    domain = full_domain()
+    listed = changes.DomainsListed(domains=(domain.facts,))
+    assert world(domain).apply(listed).domains[UUID] is domain
+
+
+def test_a_domain_that_stops_loses_its_numbers_and_its_guests_session_and_keeps_its_history() -> None:
+    after = only(world(full_domain()).apply(changes.DomainDescribed(facts=shut_off(channel=channel()))))
+    assert (after.is_active, after.stats) == (False, None)
+    assert after.guest == guest(hello=None, report=None)
+    assert after.events == full_domain().events
+
+
+def test_a_name_that_is_used_again_is_another_domain() -> None:
+    after = world(full_domain()).apply(changes.DomainsListed(domains=(facts(OTHER_UUID, "alpha"),)))
+    assert after.domains == {OTHER_UUID: Domain(facts=facts(OTHER_UUID, "alpha"))}
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "state"),
+    [
+        ("suspended", "paused", DomainState.PAUSED),
+        ("stopped", "destroyed", DomainState.SHUTOFF),
+        ("crashed", "panicked", DomainState.CRASHED),
+        ("pmsuspended", "memory", DomainState.PMSUSPENDED),
+        ("shutdown", "guest", DomainState.SHUTDOWN),
+    ],
+)
+def test_an_event_changes_the_state_at_once_and_claims_no_reason_for_it(
+    event: str, detail: str, state: DomainState
+) -> None:
+    after = only(world(full_domain()).apply(changes.DomainEvent(uuid=UUID, name="alpha", event=event, detail=detail)))
+    assert (after.facts.state, after.facts.reason) == (state, "unknown")
+
+
+def test_an_event_that_says_nothing_of_the_state_leaves_state_and_reason() -> None:
+    after = only(world(full_domain()).apply(changes.DomainEvent(uuid=UUID, name="new", event="defined", detail="x")))
+    assert (after.facts.state, after.facts.reason, after.name) == (DomainState.RUNNING, "booted", "new")
+
+
+def test_events_are_counted_by_kind_and_detail() -> None:
+    known = world(Domain(facts=facts()))
+    for event in ("suspended", "resumed", "suspended"):
+        known = known.apply(changes.DomainEvent(uuid=UUID, name="alpha", event=event, detail="d"))
+    assert only(known).events == {("suspended", "d"): 2, ("resumed", "d"): 1}
+
+
+def test_a_sample_brings_numbers_state_and_time() -> None:
+    paused = replace(STATS, state=(DomainState.PAUSED, "ioerror"))
+    after = only(world(Domain(facts=facts())).apply(changes.DomainsSampled(stats={UUID: paused}, at=5.0)))
+    assert (after.stats, after.sampled_at) == (paused, 5.0)
+    assert (after.facts.state, after.facts.reason) == (DomainState.PAUSED, "ioerror")
+
+
+def test_a_sample_that_does_not_know_the_state_keeps_it() -> None:
+    after = only(
+        world(Domain(facts=facts())).apply(changes.DomainsSampled(stats={UUID: replace(STATS, state=None)}, at=5.0))
+    )
+    assert (after.facts.state, after.facts.reason) == (DomainState.RUNNING, "booted")
+
+
+def test_a_domain_that_a_collection_left_out_has_no_numbers_rather_than_old_ones() -> None:
+    assert only(world(full_domain()).apply(changes.DomainsSampled(stats={}, at=5.0))).stats is None
+
+
+def test_a_domain_without_numbers_stays_the_same_object_when_it_gets_none() -> None:
+    domain = Domain(facts=facts())
+    assert only(world(domain).apply(changes.DomainsSampled(stats={}, at=5.0))) is domain
+
+
+def test_numbers_asked_of_a_domain_before_it_stopped_are_not_taken() -> None:
+    domain = Domain(facts=shut_off())
+    assert only(world(domain).apply(changes.DomainsSampled(stats={UUID: STATS}, at=5.0))) is domain
+
+
+@pytest.mark.parametrize("change", [c for c in EXAMPLES if named(c).endswith("Sampled")], ids=named)
+def test_numbers_that_arrive_after_libvirt_was_lost_are_not_taken(change: Change) -> None:
+    lost = world(full_domain()).apply(changes.HypervisorLost(why="gone"))
+    assert lost.apply(change) is lost
+
+
+def test_losing_libvirt_drops_its_numbers_and_keeps_domains_and_guests() -> None:
+    after = world(full_domain()).apply(changes.HypervisorLost(why="end of file"))
+    assert after.host == Host()
+    assert (after.connection.is_up, after.connection.why_down) == (False, "end of file")
+    assert only(after) == replace(full_domain(), stats=None)
+
+
+def test_libvirt_is_lost_once_however_often_it_cannot_be_reached() -> None:
+    known = world()
+    for why in ("end of file", "connection refused", "connection refused"):
+        known = known.apply(changes.HypervisorLost(why=why))
+    assert (known.connection.losses, known.connection.why_down) == (1, "connection refused")
+
+
+def test_libvirt_that_was_never_there_was_not_lost() -> None:
+    assert unconnected().apply(changes.HypervisorLost(why="no such file")).connection.losses == 0
+
+
+def test_connections_are_counted() -> None:
+    known = unconnected()
+    for change in (EXAMPLES[0], EXAMPLES[1], EXAMPLES[0]):
+        known = known.apply(change)
+    assert (known.connection.connects, known.connection.losses, known.connection.is_up) == (2, 1, True)
+
+
+def test_expired_numbers_are_dropped_and_the_host_is_kept() -> None:
+    after = world(full_domain()).apply(changes.StatsExpired())
+    assert only(after).stats is None
+    assert after.host == HOST
+
+
+def test_a_guest_that_greets_begins_a_session_without_its_former_report() -> None:
+    after = only(world(full_domain()).apply(changes.GuestGreeted(uuid=UUID, hello=replace(HELLO, nonce=7))))
+    assert after.guest == guest(hello=replace(HELLO, nonce=7), report=None, sessions=3)
+
+
+def test_a_report_replaces_the_one_before() -> None:
+    report = replace(REPORT, cpus=9)
+    after = only(world(full_domain()).apply(changes.GuestReported(uuid=UUID, report=report, at=9.0)))
+    assert after.guest == guest(report=report, reported_at=9.0, reports=31)
+
+
+def test_a_silent_guest_keeps_its_session_and_the_age_of_its_report() -> None:
+    after = only(world(full_domain()).apply(changes.GuestSilent(uuid=UUID)))
+    assert after.guest == guest(report=None)
+    assert after.guest.is_connected
+
+
+@pytest.mark.parametrize(("is_retried", "reconnects"), [(True, 2), (False, 1)])
+def test_a_lost_guest_is_disconnected_and_only_a_retry_counts_as_a_reconnect(
+    *, is_retried: bool, reconnects: int
+) -> None:
+    after = only(world(full_domain()).apply(changes.GuestLost(uuid=UUID, is_retried=is_retried)))
+    assert after.guest == guest(hello=None, report=None, reconnects=reconnects)
+    assert not after.guest.is_connected
+
+
+def test_dropped_input_adds_up_by_reason() -> None:
+    known = world(Domain(facts=facts()))
+    for drops in ({DropReason.CHECKSUM: 2}, {DropReason.CHECKSUM: 1, DropReason.STATE: 4}):
+        known = known.apply(changes.GuestInputDropped(uuid=UUID, drops=drops))
+    assert only(known).guest == Guest(drops={DropReason.CHECKSUM: 3, DropReason.STATE: 4})

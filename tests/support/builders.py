@@ -1,0 +1,209 @@
+"""Model values for tests: a domain, a guest, a World, with everything a test does not care about filled in."""
+
+from dataclasses import replace
+from typing import Any
+
+from hostd.model.domain import Channel, Domain, DomainFacts, Guest
+from hostd.model.host import Connection, ConnectionFacts, Host
+from hostd.model.stats import (
+    BalloonStats,
+    BlockStats,
+    CpuStats,
+    DomainState,
+    DomainStats,
+    InterfaceStats,
+    VcpuStats,
+)
+from hostd.model.world import World
+from protocol.errors import DropReason
+from protocol.messages import CpuTimes, Filesystem, Hello, Load, Memory, Report
+
+URI = "test:///default"
+UUID = "11111111-1111-4111-8111-111111111111"
+OTHER_UUID = "22222222-2222-4222-8222-222222222222"
+
+CONNECTION_FACTS = ConnectionFacts(
+    driver="QEMU", libvirt_version="9.0.0", hypervisor_version="7.2.0", hostname="host1.example"
+)
+
+HOST = Host(
+    cpus=16,
+    memory_total_bytes=64 << 30,
+    memory_free_bytes=48 << 30,
+    load1=0.5,
+    load5=0.25,
+    load15=0.125,
+)
+
+HELLO = Hello(
+    version_min=1,
+    version_max=1,
+    nonce=42,
+    agent_version="0.1.0",
+    boot_id="b",
+    os_name="Debian GNU/Linux 12",
+    kernel_release="6.1.0",
+    machine="x86_64",
+    hostname="alpha.example",
+)
+
+REPORT = Report(
+    uptime_seconds=3600.5,
+    cpus=2,
+    cpu=CpuTimes(
+        user_seconds=10.5,
+        nice_seconds=0.25,
+        system_seconds=5.0,
+        idle_seconds=7000.0,
+        iowait_seconds=1.5,
+        irq_seconds=0.0,
+        softirq_seconds=0.125,
+        steal_seconds=2.0,
+    ),
+    memory=Memory(
+        total_bytes=1 << 30,
+        free_bytes=1 << 29,
+        available_bytes=3 << 28,
+        buffers_bytes=1 << 20,
+        cached_bytes=1 << 27,
+        swap_total_bytes=1 << 28,
+        swap_free_bytes=1 << 28,
+    ),
+    load=Load(load1=0.5, load5=0.25, load15=0.125),
+    filesystems=(
+        Filesystem(
+            mountpoint="/",
+            device="/dev/vda1",
+            fstype="ext4",
+            size_bytes=10 << 30,
+            free_bytes=6 << 30,
+            available_bytes=5 << 30,
+            files=655360,
+            files_free=600000,
+            is_read_only=False,
+        ),
+    ),
+    filesystems_left_out=3,
+    dropped_frames=1,
+)
+
+STATS = DomainStats(
+    state=(DomainState.RUNNING, "booted"),
+    cpu=CpuStats(time_seconds=100.5, user_seconds=60.25, system_seconds=40.125),
+    balloon=BalloonStats(
+        current_bytes=1 << 30,
+        maximum_bytes=2 << 30,
+        rss_bytes=700 << 20,
+        available_bytes=1000 << 20,
+        usable_bytes=800 << 20,
+        unused_bytes=600 << 20,
+        disk_caches_bytes=100 << 20,
+        swap_in_bytes=4096,
+        swap_out_bytes=8192,
+        major_faults=7,
+        minor_faults=70000,
+        last_update_seconds=1_700_000_000,
+    ),
+    vcpus_current=2,
+    vcpus_maximum=4,
+    vcpus=(
+        VcpuStats(number=0, state="running", time_seconds=50.5, wait_seconds=0.5, delay_seconds=1.5),
+        VcpuStats(number=1, state="offline"),
+    ),
+    interfaces=(
+        InterfaceStats(
+            index=0,
+            name="vnet0",
+            receive_bytes=1000,
+            receive_packets=10,
+            receive_errors=1,
+            receive_drops=2,
+            transmit_bytes=2000,
+            transmit_packets=20,
+            transmit_errors=3,
+            transmit_drops=4,
+        ),
+        InterfaceStats(index=1, receive_bytes=5),
+    ),
+    blocks=(
+        BlockStats(
+            device="vda",
+            read_bytes=4096,
+            read_requests=8,
+            read_seconds=0.25,
+            write_bytes=8192,
+            write_requests=16,
+            write_seconds=0.5,
+            flush_requests=2,
+            flush_seconds=0.125,
+            capacity_bytes=10 << 30,
+            allocation_bytes=2 << 30,
+            physical_bytes=3 << 30,
+        ),
+    ),
+)
+
+
+def channel(path: str = "/run/alpha.sock", *, is_open_in_guest: bool | None = True) -> Channel:
+    """Our channel."""
+    return Channel(path=path, is_open_in_guest=is_open_in_guest)
+
+
+def facts(uuid: str = UUID, name: str = "alpha", **others: Any) -> DomainFacts:  # noqa: ANN401 - the fields of DomainFacts
+    """A running domain without a channel; `others` override."""
+    known: dict[str, Any] = {
+        "id": 1,
+        "state": DomainState.RUNNING,
+        "reason": "booted",
+        "is_persistent": True,
+        "os_type": "hvm",
+        "machine": "pc-q35-7.2",
+        "memory_maximum_bytes": 2 << 30,
+    }
+    return DomainFacts(uuid=uuid, name=name, **{**known, **others})
+
+
+def shut_off(uuid: str = UUID, name: str = "alpha", **others: Any) -> DomainFacts:  # noqa: ANN401
+    """The same domain, not active."""
+    return facts(uuid, name, **{"id": None, "state": DomainState.SHUTOFF, "reason": "shutdown", **others})
+
+
+def guest(**others: Any) -> Guest:  # noqa: ANN401 - the fields of Guest
+    """A guest that has greeted and reported; `others` override."""
+    known: dict[str, Any] = {
+        "hello": HELLO,
+        "report": REPORT,
+        "reported_at": 1_700_000_100.0,
+        "sessions": 2,
+        "reports": 30,
+        "reconnects": 1,
+        "drops": {DropReason.CHECKSUM: 5},
+    }
+    return Guest(**{**known, **others})
+
+
+def full_domain(uuid: str = UUID, name: str = "alpha") -> Domain:
+    """A domain of which everything is known."""
+    return Domain(
+        facts=facts(uuid, name, channel=channel()),
+        stats=STATS,
+        sampled_at=1_700_000_095.5,
+        guest=guest(),
+        events={("started", "booted"): 1, ("suspended", "paused"): 2},
+    )
+
+
+def world(*domains: Domain, **others: Any) -> World:  # noqa: ANN401 - the fields of World
+    """A World connected to libvirt, with these domains."""
+    known: dict[str, Any] = {"connection": connected(), "host": HOST}
+    return World(domains={d.uuid: d for d in domains}, **{**known, **others})
+
+
+def unconnected() -> World:
+    """The World before anything is known."""
+    return World(connection=Connection(uri=URI))
+
+
+def connected() -> Connection:
+    """A connection that is up for the first time."""
+    return replace(Connection(uri=URI), facts=CONNECTION_FACTS, connects=1)

@@ -1,0 +1,77 @@
+"""A hypervisor that answers on order, for the faults that a real one shows when it likes."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from hostd.hypervisor import Hypervisor, HypervisorError, LifecycleNotice, NoSuchDomain, Notice, Unavailable
+from hostd.model.domain import DomainFacts
+from hostd.model.host import ConnectionFacts, Host
+from hostd.model.stats import DomainStats
+from tests.support.builders import CONNECTION_FACTS, HOST
+
+
+class FakeHypervisor(Hypervisor):
+    """What libvirt would say: a test sets `domains`, `stats`, `host`, and `faults` by the method that shall fail."""
+
+    def __init__(self, *domains: DomainFacts) -> None:
+        self.domains = {facts.uuid: facts for facts in domains}
+        self.stats: dict[str, DomainStats] = {}
+        self.host = HOST
+        self.faults: dict[str, HypervisorError | Exception] = {}
+        self.asked: Counter[str] = Counter()
+        self.before: dict[str, Callable[[], None]] = {}  # what happens as a method is asked, before it answers
+        self._on_notice: Callable[[Notice], None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody is connected and subscribed."""
+        return self._on_notice is not None
+
+    async def connect(self, on_notice: Callable[[Notice], None]) -> ConnectionFacts:
+        self._ask("connect")
+        self._on_notice = on_notice
+        return CONNECTION_FACTS
+
+    async def list_domains(self) -> tuple[DomainFacts, ...]:
+        self._ask("list_domains")
+        self._need_connection()
+        return tuple(self.domains.values())
+
+    async def describe(self, uuid: str) -> DomainFacts:
+        self._ask("describe")
+        self._need_connection()
+        if uuid not in self.domains:
+            raise NoSuchDomain(f"describe: no domain {uuid}")
+        return self.domains[uuid]
+
+    async def sample_domains(self) -> Mapping[str, DomainStats]:
+        self._ask("sample_domains")
+        return dict(self.stats)
+
+    async def sample_host(self) -> Host:
+        self._ask("sample_host")
+        return self.host
+
+    async def close(self) -> None:
+        self.asked["close"] += 1
+        self._on_notice = None
+
+    def tell(self, notice: Notice) -> None:
+        """Libvirt says something by itself."""
+        assert self._on_notice is not None, "nobody is subscribed"
+        self._on_notice(notice)
+
+    def happen(self, facts: DomainFacts, event: str, detail: str) -> None:
+        """A domain is now so, and libvirt tells."""
+        self.domains[facts.uuid] = facts
+        self.tell(LifecycleNotice(uuid=facts.uuid, name=facts.name, event=event, detail=detail))
+
+    def _ask(self, what: str) -> None:
+        self.asked[what] += 1
+        self.before.get(what, lambda: None)()
+        if what in self.faults:
+            raise self.faults[what]
+
+    def _need_connection(self) -> None:
+        if not self.is_open:
+            raise Unavailable("not connected")
