@@ -1,7 +1,8 @@
 """The command line: `hostd run`, `hostd check-config`, `hostd metrics`.
 
-Exit codes are sysexits': 0 done, 64 wrong usage, 69 something needed is not there, 78 wrong configuration. Each failure
-is one line on standard error that says where and what to do.
+Exit codes are sysexits': 0 done, 64 wrong usage, 69 something needed is not there, 75 too much of libvirt is stuck (a
+supervisor should start hostd again), 78 wrong configuration. Each failure is one line on standard error that says where
+and what to do.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import msgspec
 import hostd
 from hostd import config, daemon, log
 from hostd.http.server import CannotListen
-from hostd.hypervisor import HypervisorError, WrongUri
+from hostd.hypervisor import HypervisorError, TooManyStuck, WrongUri
 
 DEFAULT_CONFIG = Path("/etc/virtwire/hostd.toml")
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), os.EX_CONFIG)
     except WrongUri as error:
         return _fail(f"{error}; see connection.uri or --connect", os.EX_CONFIG)
+    except TooManyStuck as error:
+        return _fail(f"{error}; ending, so that a supervisor starts a clean process", os.EX_TEMPFAIL)
     except CannotListen as error:
         return _fail(f"{error}; see http.listen or --listen", os.EX_UNAVAILABLE)
     except HypervisorError as error:
@@ -45,10 +48,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         asyncio.run(daemon.run(settings))
     except ExceptionGroup as group:
-        wrong_uri = group.subgroup(WrongUri)
-        if wrong_uri is None:
+        told = group.subgroup((WrongUri, TooManyStuck))
+        if told is None:
             raise
-        raise wrong_uri.exceptions[0] from None
+        raise _innermost(told) from None
     return os.EX_OK
 
 
@@ -63,8 +66,10 @@ def check_config(options: argparse.Namespace) -> int:
     """`hostd check-config`: print what the file comes to, defaults included."""
     settings = config.load(options.file)
     for section, values in msgspec.to_builtins(settings).items():
-        for key, value in values.items():
-            print(f"{section}.{key} = {msgspec.json.encode(value).decode()}")  # noqa: T201 - the command's answer
+        tables = {section: values} if isinstance(values, dict) else {f"{section}[{n}]": v for n, v in enumerate(values)}
+        for table, keys in tables.items():
+            for key, value in keys.items():
+                print(f"{table}.{key} = {msgspec.json.encode(value).decode()}")  # noqa: T201 - the command's answer
     return os.EX_OK
 
 
@@ -73,6 +78,10 @@ def _settings(options: argparse.Namespace) -> config.Settings:
     if path is None and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG
     return config.load(path, uri=options.connect, listen=getattr(options, "listen", None))
+
+
+def _innermost(error: Exception) -> Exception:
+    return _innermost(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
 
 
 def _fail(message: str, code: int) -> int:

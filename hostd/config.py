@@ -25,10 +25,20 @@ class ConfigError(Exception):
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[connection]: which libvirt."""
+    """[[connection]]: one libvirt; each has threads, connections and a World of its own."""
 
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{0,64}$")] = ""  # the label of all its series
     uri: Annotated[str, msgspec.Meta(min_length=1)] = "qemu:///system"
     deadline_seconds: Seconds = 5.0  # for one call; a local libvirtd with 100 domains answers within one
+    domains_at_once: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4  # past 4, two cores are no faster
+
+
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[storage]: pools, and what they hold."""
+
+    interval_seconds: Seconds = 60.0  # a pool's size changes slowly
+    volumes: bool = False  # libvirt looks at the image itself, and holds the pool's lock while it does
+    max_volumes_per_pool: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 500
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +51,14 @@ class SamplingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """[sampling]: how often libvirt is asked for numbers."""
 
     interval_seconds: Seconds = 10.0
+    domain_seconds: Seconds = 2.0  # after this the others go on without it; a well one answers within 0.1
+    max_unresponsive_domains: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 12  # libvirtd has 20 workers in all
+
+
+class ExpositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[exposition]: the page's size."""
+
+    max_series_per_domain: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5_000  # 64 vCPUs and 32 disks: 1,500
 
 
 class GuestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,14 +73,18 @@ class GuestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
-    connection: ConnectionSettings = ConnectionSettings()
+    connection: tuple[ConnectionSettings, ...] = (ConnectionSettings(),)
     http: HttpSettings = HttpSettings()
     sampling: SamplingSettings = SamplingSettings()
+    storage: StorageSettings = StorageSettings()
+    exposition: ExpositionSettings = ExpositionSettings()
     guests: GuestSettings = GuestSettings()
 
 
 def load(path: Path | None, *, uri: str | None = None, listen: str | None = None) -> Settings:
     """The settings of `path` (all defaults without one), with the command line's `uri` and `listen` over them.
+
+    A `uri` stands for all the connections of the file: it makes one of the first, without a name.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or a setting is wrong.
@@ -70,7 +92,8 @@ def load(path: Path | None, *, uri: str | None = None, listen: str | None = None
     """
     settings = Settings() if path is None else _read(path)
     if uri is not None:
-        settings = msgspec.structs.replace(settings, connection=msgspec.structs.replace(settings.connection, uri=uri))
+        only = msgspec.structs.replace(settings.connection[0], uri=uri, name="")
+        settings = msgspec.structs.replace(settings, connection=(only,))
     if listen is not None:
         settings = msgspec.structs.replace(settings, http=msgspec.structs.replace(settings.http, listen=listen))
     where = "--listen" if listen is not None else f"{path or 'defaults'}: http.listen"
@@ -108,12 +131,27 @@ def _read(path: Path) -> Settings:
     try:
         settings = msgspec.convert(document, Settings)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_in_words(str(error))}") from error
+        is_table = isinstance(document.get("connection"), dict)
+        hint = "; write [[connection]], of which there may be several" if is_table else ""
+        raise ConfigError(f"{path}: {_in_words(str(error))}{hint}") from error
+    _check_connections(path, settings.connection)
     listable = SHAREABLE - {"host_name"}  # which has a switch of its own, so that nobody shares it by the way
     unknown = sorted(set(settings.guests.share) - listable)
     if unknown:
         raise ConfigError(f"{path}: guests.share: {unknown[0]!r} is not one of {', '.join(sorted(listable))}")
     return settings
+
+
+def _check_connections(path: Path, connections: tuple[ConnectionSettings, ...]) -> None:
+    if not connections:
+        raise ConfigError(f"{path}: connection: there has to be one")
+    names = [connection.name for connection in connections]
+    if len(names) > 1 and "" in names:
+        at = names.index("")
+        raise ConfigError(f"{path}: connection[{at}].name: each of several connections has to have one")
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise ConfigError(f"{path}: connection[{at}].name: {name!r} is there twice")
 
 
 def _in_words(complaint: str) -> str:

@@ -7,14 +7,19 @@ to here is a bug, and a supervisor starting a clean process is the best answer t
 import asyncio
 import logging
 import signal
+import sys
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
-from hostd import config, sampler, watcher
-from hostd.config import Settings
+from hostd import config, pulse, renderer, sampler, watcher
+from hostd.config import ConnectionSettings, Settings
 from hostd.exposition import Exposition
 from hostd.guests import roster
 from hostd.http.server import serving
-from hostd.hypervisor import Notice
+from hostd.hypervisor import HypervisorError, Notice
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model import changes
 from hostd.model.host import Connection
@@ -23,62 +28,107 @@ from hostd.store import Store
 
 _log = logging.getLogger(__name__)
 
+PAGE_THREADS = 2  # one renders while another makes a page; more would only wait for the same lock
+SWITCH_SECONDS = 0.0005  # a thread that has an answer of libvirt's to decode leaves the event loop its turn this soon
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One connection's own World and way to libvirt: nothing of it is shared with another's."""
+
+    settings: ConnectionSettings
+    store: Store
+    hypervisor: LibvirtAdapter
+
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
         CannotListen: the address is taken.
-        ExceptionGroup: of a part that failed; of `WrongUri` if no driver serves the URI.
+        ExceptionGroup: of a part that failed; of `WrongUri` if no driver serves a URI; of `TooManyStuck` if only a new
+            process helps.
 
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(PAGE_THREADS, thread_name_prefix="page"))
+    sys.setswitchinterval(SWITCH_SECONDS)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    store, hypervisor = _parts(settings)
+    lines, exposition = _lines(settings), _exposition(settings)
     host, port = config.address_of(settings.http.listen, where="http.listen")
-    async with serving(store, host, port) as actual_port, asyncio.TaskGroup() as group:
+    stores = [line.store for line in lines]
+    async with serving(stores, exposition, host, port) as actual_port, asyncio.TaskGroup() as group:
         _log.info("http: listening on http://%s:%d", f"[{host}]" if ":" in host else host, actual_port)
-        interval_seconds = settings.sampling.interval_seconds
-        parts = (
-            group.create_task(watcher.watch(store, hypervisor), name="watcher"),
-            group.create_task(sampler.sample(store, hypervisor, interval_seconds=interval_seconds), name="sampler"),
-            group.create_task(roster.keep(store, settings.guests), name="guests"),
-        )
+        services = [("pulse", pulse.beat())]
+        for line in lines:
+            services += _services(line, exposition, settings)
+        tasks = [group.create_task(service, name=name) for name, service in services]
         await stop.wait()
         _log.info("stopping")
-        for part in parts:
-            part.cancel()
-    await hypervisor.close()
+        for task in tasks:
+            task.cancel()
+    for line in lines:
+        await line.hypervisor.close()
 
 
 async def collect_once(settings: Settings) -> bytes:
-    """One page after one collection, without guests and without listening.
+    """One page after one collection of everything, without guests and without listening.
 
     Raises:
-        HypervisorError: libvirt could not be asked.
+        HypervisorError: none of the connections could be asked.
 
     """
-    store, hypervisor = _parts(settings)
-    facts = await hypervisor.connect(_ignore)
+    exposition, lines = _exposition(settings), _lines(settings)
+    failures: list[HypervisorError] = []
+    for line in lines:
+        try:
+            await _collect_line(line, settings)
+        except HypervisorError as error:
+            failures.append(error)
+            line.store.tell(changes.HypervisorLost(why=str(error)))
+        exposition.update(line.store.world)
+    if len(failures) == len(lines):
+        raise failures[0]
+    return exposition.page(now=time.time(), openmetrics=False, gzip=False)
+
+
+async def _collect_line(line: _Line, settings: Settings) -> None:
+    facts = await line.hypervisor.connect(_ignore)
     try:
-        store.tell(changes.HypervisorConnected(facts=facts))
-        store.tell(changes.DomainsListed(domains=await hypervisor.list_domains()))
-        store.tell(changes.HostSampled(host=await hypervisor.sample_host()))
-        store.tell(changes.DomainsSampled(stats=await hypervisor.sample_domains(), at=time.time()))
-        return Exposition().page(store.world, now=time.time(), openmetrics=False)
+        line.store.tell(changes.HypervisorConnected(facts=facts))
+        line.store.tell(changes.DomainsListed(domains=await line.hypervisor.list_domains()))
+        for collector in sampler.collectors(line.store, line.hypervisor, line.settings, settings):
+            await sampler.Collection(line.store, collector).run()
     finally:
-        await hypervisor.close()
+        await line.hypervisor.close()
 
 
-def _parts(settings: Settings) -> tuple[Store, LibvirtAdapter]:
-    connection = settings.connection
-    store = Store(World(connection=Connection(uri=connection.uri)))
-    hypervisor = LibvirtAdapter(
-        connection.uri, channel_name=settings.guests.channel, deadline_seconds=connection.deadline_seconds
-    )
-    return store, hypervisor
+def _services(
+    line: _Line, exposition: Exposition, settings: Settings
+) -> list[tuple[str, Coroutine[Any, Any, NoReturn]]]:
+    store, hypervisor, of = line.store, line.hypervisor, f" {line.settings.name}".rstrip()
+    return [
+        (f"watcher{of}", watcher.watch(store, hypervisor)),
+        (f"sampler{of}", sampler.sample(store, hypervisor, line.settings, settings)),
+        (f"guests{of}", roster.keep(store, settings.guests)),
+        (f"renderer{of}", renderer.keep(store, exposition)),
+    ]
+
+
+def _lines(settings: Settings) -> tuple[_Line, ...]:
+    return tuple(_line(connection, settings) for connection in settings.connection)
+
+
+def _line(connection: ConnectionSettings, settings: Settings) -> _Line:
+    store = Store(World(connection=Connection(uri=connection.uri, name=connection.name)))
+    hypervisor = LibvirtAdapter(connection, channel_name=settings.guests.channel, storage=settings.storage)
+    return _Line(connection, store, hypervisor)
+
+
+def _exposition(settings: Settings) -> Exposition:
+    return Exposition(max_series_per_domain=settings.exposition.max_series_per_domain)
 
 
 def _ignore(_notice: Notice) -> None:

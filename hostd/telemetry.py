@@ -22,36 +22,66 @@ BUILD.info({"version": hostd.__version__, "python": platform.python_version()})
 CALLS = Counter(
     "hostd_libvirt_calls",
     "Calls to libvirt by what was asked and how it ended; timed_out ones may still hold a thread.",
-    ["call", "result"],
+    ["connection", "call", "result"],
     registry=REGISTRY,
 )
 CALL_SECONDS = Histogram(
     "hostd_libvirt_call_duration_seconds",
     "How long calls to libvirt took, waiting for a thread included, up to their deadline.",
-    ["call"],
+    ["connection", "call"],
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
     registry=REGISTRY,
 )
 CALLS_IN_FLIGHT = Gauge(
     "hostd_libvirt_calls_in_flight", "Threads that are inside a call to libvirt now, stuck ones too.", registry=REGISTRY
 )
+STUCK_CALLS = Gauge(
+    "hostd_libvirt_stuck_calls",
+    "Calls to libvirt that overran their deadline and have not returned; each holds a thread here and a worker there.",
+    registry=REGISTRY,
+)
 COLLECTOR_SUCCESS = Gauge(
-    "hostd_collector_success", "1 if the collector's last run gave numbers, else 0.", ["collector"], registry=REGISTRY
+    "hostd_collector_success",
+    "1 if the collector's last run gave numbers, else 0; also 0, for good, for a call that the driver does not have.",
+    ["connection", "collector"],
+    registry=REGISTRY,
+)
+COLLECTOR_UNSUPPORTED = Gauge(
+    "hostd_collector_unsupported",
+    "1 for each call that the driver turned out not to have; others stand in for it where that is possible.",
+    ["connection", "collector"],
+    registry=REGISTRY,
 )
 COLLECTOR_SECONDS = Gauge(
-    "hostd_collector_duration_seconds", "How long the collector's last run took.", ["collector"], registry=REGISTRY
+    "hostd_collector_duration_seconds",
+    "How long the collector's last run took.",
+    ["connection", "collector"],
+    registry=REGISTRY,
+)
+LONGEST_STALL = Gauge(
+    "hostd_event_loop_longest_stall_seconds",
+    "The longest that hostd's event loop was late since the start: for that long nobody was served.",
+    registry=REGISTRY,
 )
 EVENTS_DROPPED = Counter(
     "hostd_events_dropped",
     "Libvirt events that found the queue full; all domains were listed anew instead.",
+    ["connection"],
     registry=REGISTRY,
 )
 RENDER_FAILURES = Counter(
     "hostd_render_failures",
-    "Times that one domain's samples could not be rendered and were left out of a page.",
+    "Times that one domain's samples, or one table of a connection's own, could not be rendered and were left out.",
     registry=REGISTRY,
 )
-GUEST_CHANNELS = Gauge("hostd_guest_channels", "Guest channels that hostd keeps a session for.", registry=REGISTRY)
+SERIES_DROPPED = Counter(
+    "hostd_series_dropped",
+    "Series that were beyond exposition.max_series_per_domain, counted each time that their domain was rendered.",
+    registry=REGISTRY,
+)
+GUEST_CHANNELS = Gauge(
+    "hostd_guest_channels", "Guest channels that hostd keeps a session for.", ["connection"], registry=REGISTRY
+)
 GUEST_SESSION_FAULTS = Counter(
     "hostd_guest_session_faults",
     "Guest sessions that ended in an error nobody foresaw: a bug in hostd, contained.",

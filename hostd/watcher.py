@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 from hostd import telemetry
 from hostd.hypervisor import (
@@ -34,7 +35,7 @@ MOST_RETRY_SECONDS = 10.0
 MAX_NOTICES = 10_000  # events that wait to be looked at; past it, listing anew is cheaper than looking at each
 
 
-async def watch(store: Store, hypervisor: Hypervisor) -> None:
+async def watch(store: Store, hypervisor: Hypervisor) -> NoReturn:
     """Run for ever.
 
     Raises:
@@ -95,7 +96,7 @@ class _Watch:
         try:
             self._notices.put_nowait(notice)
         except asyncio.QueueFull:
-            telemetry.EVENTS_DROPPED.inc()
+            telemetry.EVENTS_DROPPED.labels(self._store.world.connection.name).inc()
             self._must_relist = True
 
     async def _follow(self, *, until: float) -> None:

@@ -5,6 +5,7 @@ that was started anew has another socket, and so another task.
 """
 
 import asyncio
+from typing import NoReturn
 
 from hostd import telemetry
 from hostd.config import GuestSettings
@@ -14,7 +15,7 @@ from hostd.model.world import World
 from hostd.store import Store
 
 
-async def keep(store: Store, settings: GuestSettings) -> None:
+async def keep(store: Store, settings: GuestSettings) -> NoReturn:
     """Run for ever: begin and end sessions as domains come, go and move their channels."""
     attended: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by UUID: the socket's path, who attends
     async with asyncio.TaskGroup() as group:
@@ -27,7 +28,8 @@ async def keep(store: Store, settings: GuestSettings) -> None:
                 if uuid not in attended:
                     task = group.create_task(attend(store, uuid, path, settings), name=f"guest {uuid}")
                     attended[uuid] = (path, task)
-            telemetry.GUEST_CHANNELS.set(len(attended))
+            telemetry.GUEST_CHANNELS.labels(world.connection.name).set(len(attended))
+    raise AssertionError("worlds do not end")
 
 
 def _wanted(world: World) -> dict[str, str]:

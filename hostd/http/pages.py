@@ -2,35 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from html import escape
 
 from aiohttp import web
 
 import hostd
 from hostd.exposition import OPENMETRICS, TEXT, Exposition
+from hostd.http.negotiation import takes_gzip, takes_openmetrics
 from hostd.http.problems import problem
+from hostd.model.host import Connection
+from hostd.model.world import World
 from hostd.store import Store
 
-STORE = web.AppKey("store", Store)
+STORES: web.AppKey[Sequence[Store]] = web.AppKey("stores")
 EXPOSITION = web.AppKey("exposition", Exposition)
 
 _LANDING = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>hostd</title>
 <style>body{{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}}</style></head>
 <body><h1>hostd {version}</h1>
-<p>{state}</p>
+<ul>{connections}</ul>
 <ul>{links}</ul></body></html>
 """
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Everything known, in the format that was asked for. Made in a thread, from a World that cannot change."""
-    openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
-    world = request.app[STORE].world
-    page = await asyncio.to_thread(request.app[EXPOSITION].page, world, now=time.time(), openmetrics=openmetrics)
-    response = web.Response(body=page, headers={"Content-Type": OPENMETRICS if openmetrics else TEXT})
-    response.enable_compression()
-    return response
+    """Everything known, in the format and the coding that are asked for; put together in a thread."""
+    openmetrics = takes_openmetrics(request.headers.get("Accept", ""))
+    gzip = takes_gzip(request.headers.get("Accept-Encoding", ""))
+    exposition = request.app[EXPOSITION]
+    page = await asyncio.to_thread(exposition.page, now=time.time(), openmetrics=openmetrics, gzip=gzip)
+    headers = {"Content-Type": OPENMETRICS if openmetrics else TEXT, "Vary": "Accept, Accept-Encoding"}
+    return web.Response(body=page, headers=headers | ({"Content-Encoding": "gzip"} if gzip else {}))
 
 
 async def health(_request: web.Request) -> web.Response:
@@ -39,25 +43,28 @@ async def health(_request: web.Request) -> web.Response:
 
 
 async def readiness(request: web.Request) -> web.Response:
-    """200 while libvirt answers, else 503 and why."""
-    connection = request.app[STORE].world.connection
-    if connection.is_up:
-        return web.Response(text="ok\n")
-    return problem(503, "libvirt is not reachable", f"{connection.uri}: {connection.why_down}")
+    """200 while every libvirt answers, else 503, and which does not and why."""
+    connections = [store.world.connection for store in request.app[STORES]]
+    down = [f"{_title(connection)}: {connection.why_down}" for connection in connections if not connection.is_up]
+    return problem(503, "libvirt is not reachable", "; ".join(down)) if down else web.Response(text="ok\n")
 
 
 async def landing(request: web.Request) -> web.Response:
-    """What this is and where to go."""
-    world = request.app[STORE].world
-    count = len(world.domains)
-    state = (
-        f"Connected to libvirt; {count} domain{'' if count == 1 else 's'}."
-        if world.connection.is_up
-        else ("Not connected to libvirt; trying again.")
-    )
+    """What this is, what it is connected to, and where to go."""
+    connections = "".join(f"<li>{escape(_state(store.world))}</li>" for store in request.app[STORES])
     links = "".join(f'<li><a href="{path}">{path}</a>: {about}</li>' for path, _, about in PAGES if about)
-    page = _LANDING.format(version=hostd.__version__, state=state, links=links)
+    page = _LANDING.format(version=hostd.__version__, connections=connections, links=links)
     return web.Response(text=page, content_type="text/html", charset="utf-8")
+
+
+def _title(connection: Connection) -> str:
+    return f"{connection.name} ({connection.uri})" if connection.name else connection.uri
+
+
+def _state(world: World) -> str:
+    count = len(world.domains)
+    state = "connected to libvirt" if world.connection.is_up else "not connected to libvirt, trying again"
+    return f"{_title(world.connection)}: {state}; {count} domain{'' if count == 1 else 's'}"
 
 
 PAGES: tuple[tuple[str, Callable[[web.Request], Awaitable[web.Response]], str], ...] = (

@@ -1,13 +1,13 @@
 """The listener: starts, says which port it got, and ends without waiting for idle clients."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from hostd.exposition import Exposition
-from hostd.http.pages import EXPOSITION, PAGES, STORE
+from hostd.http.pages import EXPOSITION, PAGES, STORES
 from hostd.http.problems import problems
 from hostd.store import Store
 
@@ -18,24 +18,24 @@ class CannotListen(Exception):  # noqa: N818 - named after the state of things
     """The address cannot be had; the message says which and why."""
 
 
-def application(store: Store) -> web.Application:
-    """The routes over `store`."""
+def application(stores: Sequence[Store], exposition: Exposition) -> web.Application:
+    """The routes over `stores`, one a connection; the metrics are what `exposition` was told."""
     app = web.Application(middlewares=[problems])
-    app[STORE] = store
-    app[EXPOSITION] = Exposition()
+    app[STORES] = stores
+    app[EXPOSITION] = exposition
     app.add_routes([web.get(path, handler) for path, handler, _ in PAGES])
     return app
 
 
 @asynccontextmanager
-async def serving(store: Store, host: str, port: int) -> AsyncIterator[int]:
+async def serving(stores: Sequence[Store], exposition: Exposition, host: str, port: int) -> AsyncIterator[int]:
     """Serve for as long as the context lasts; gives the port, which the system chose if `port` is 0.
 
     Raises:
         CannotListen: the address is taken or is not this machine's.
 
     """
-    runner = web.AppRunner(application(store), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.AppRunner(application(stores, exposition), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         try:

@@ -1,7 +1,7 @@
 """Libvirt, as the rest of hostd sees it: a port, the errors it may raise, and what it tells by itself.
 
-Only `adapter` and `events` import libvirt; they meet `Hypervisor` below. `decode` and `describe` are pure: libvirt's
-flat parameters and XML in, model values out.
+`adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `percall`, `support`, `events`)
+import libvirt. `decode`, `describe` and `names` are pure: libvirt's flat parameters and XML in, model values out.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,8 @@ from typing import Protocol
 
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
-from hostd.model.stats import DomainStats
+from hostd.model.stats import Control, DomainStats, ProcessStats, Survey
+from hostd.model.storage import StoragePool
 
 
 class HypervisorError(Exception):
@@ -29,12 +30,28 @@ class NoSuchDomain(HypervisorError):  # noqa: N818
     """The domain is gone: forget it."""
 
 
+class NoSuchPool(HypervisorError):  # noqa: N818
+    """The storage pool is gone: forget it."""
+
+
 class CallFailed(HypervisorError):  # noqa: N818
     """This call failed on a connection that works: count it and go on."""
 
 
 class TimedOut(HypervisorError):  # noqa: N818
     """The call did not answer in time and may never: leave it alone for a while."""
+
+
+class TooManyStuck(Exception):  # noqa: N818
+    """So many calls have not returned that only a new process helps; no part can wait this out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of asking a domain: `stats` is None if it was left alone, its monitor being occupied or not wanted."""
+
+    stats: DomainStats | None
+    control: Control | None  # None where the driver does not tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +75,7 @@ Notice = LifecycleNotice | ClosedNotice
 
 
 class Hypervisor(Protocol):
-    """One libvirt connection. Every method but `close` may raise any `HypervisorError`, within its deadline."""
+    """One libvirt. Every method but `close` may raise any `HypervisorError` within its deadline, and `TooManyStuck`."""
 
     async def connect(self, on_notice: Callable[[Notice], None]) -> ConnectionFacts:
         """Open, subscribe to events, and tell what was reached. `on_notice` is called on the event loop."""
@@ -69,11 +86,23 @@ class Hypervisor(Protocol):
     async def describe(self, uuid: str) -> DomainFacts:
         """One domain."""
 
-    async def sample_domains(self) -> Mapping[str, DomainStats]:
-        """The numbers of all active domains, by UUID."""
+    async def survey(self) -> Mapping[str, Survey]:
+        """What is known of all active domains, by UUID, without the help of any: a stuck one holds nobody up."""
+
+    async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:
+        """The numbers of one active domain; unless `may_enter`, only how the way to its monitor is."""
 
     async def sample_host(self) -> Host:
         """The host's numbers."""
+
+    async def sample_processes(self, names: Mapping[str, str]) -> Mapping[str, ProcessStats]:
+        """What the host's kernel says of the processes of these domains (UUID to name), as far as it may be read."""
+
+    async def list_pools(self) -> Mapping[str, str]:
+        """All storage pools, UUID to name; none where there is no storage driver."""
+
+    async def sample_pool(self, uuid: str) -> StoragePool:
+        """One storage pool."""
 
     async def close(self) -> None:
         """Give the connection up; never raises, and waits only briefly."""

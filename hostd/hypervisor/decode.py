@@ -5,24 +5,29 @@ older libvirt) and arrays may have holes, so nothing here assumes one key from a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from hostd.hypervisor.names import VCPU_STATES, named, state_of
-from hostd.model.stats import BalloonStats, BlockStats, CpuStats, DomainState, DomainStats, InterfaceStats, VcpuStats
+from hostd.model.stats import BalloonStats, BlockStats, CpuStats, DomainStats, InterfaceStats, Survey, VcpuStats
 
 Params = Mapping[str, object]
 T = TypeVar("T")
 
 _KIB = 1024
-_NANOSECONDS = 1e-9
+_NANOSECONDS = 1_000_000_000
 _MAX_ITEMS = 4096  # of vCPUs, disks or interfaces; libvirt's own largest is 4096 vCPUs
 
 
+def survey(params: Params) -> Survey:
+    """One domain's record of what libvirt knows without its help."""
+    number, reason_number = _count(params, "state.state"), _count(params, "state.reason")
+    state, reason = state_of(-1 if number is None else number, reason_number or 0)
+    return Survey(state=state, reason=reason, interfaces=_interfaces(params))
+
+
 def domain_stats(params: Params) -> DomainStats:
-    """One domain's record of a bulk collection."""
+    """One domain's numbers."""
     return DomainStats(
-        state=_state(params),
         cpu=CpuStats(
             time_seconds=_seconds(params, "cpu.time"),
             user_seconds=_seconds(params, "cpu.user"),
@@ -32,31 +37,13 @@ def domain_stats(params: Params) -> DomainStats:
         vcpus_current=_count(params, "vcpu.current"),
         vcpus_maximum=_count(params, "vcpu.maximum"),
         vcpus=_each(params, "vcpu.maximum", "vcpu", _vcpu),
-        interfaces=_each(params, "net.count", "net", _interface),
+        interfaces=_interfaces(params),
         blocks=_each(params, "block.count", "block", _block),
     )
 
 
-def with_info(stats: DomainStats, info: list[int]) -> DomainStats:
-    """The gaps filled from virDomainGetInfo (state, max KiB, KiB, vCPUs, ns), which every driver has."""
-    state, maximum_kib, current_kib, vcpus, time_ns = info
-    balloon = stats.balloon
-    return replace(
-        stats,
-        state=_first(stats.state, state_of(state, 0)),
-        cpu=replace(stats.cpu, time_seconds=_first(stats.cpu.time_seconds, time_ns * _NANOSECONDS)),
-        vcpus_current=_first(stats.vcpus_current, vcpus),
-        balloon=replace(
-            balloon,
-            current_bytes=_first(balloon.current_bytes, current_kib * _KIB),
-            maximum_bytes=_first(balloon.maximum_bytes, maximum_kib * _KIB),
-        ),
-    )
-
-
-def _state(params: Params) -> tuple[DomainState, str] | None:
-    state, reason = _count(params, "state.state"), _count(params, "state.reason")
-    return None if state is None else state_of(state, 0 if reason is None else reason)
+def _interfaces(params: Params) -> tuple[InterfaceStats, ...]:
+    return _each(params, "net.count", "net", _interface)
 
 
 def _balloon(params: Params) -> BalloonStats:
@@ -136,7 +123,7 @@ def _count(params: Params, key: str) -> int | None:
 
 def _seconds(params: Params, key: str) -> float | None:
     value = _count(params, key)
-    return None if value is None else value * _NANOSECONDS
+    return None if value is None else value / _NANOSECONDS
 
 
 def _kib(params: Params, key: str) -> int | None:
@@ -147,7 +134,3 @@ def _kib(params: Params, key: str) -> int | None:
 def _text(params: Params, key: str) -> str | None:
     value = params.get(key)
     return value if isinstance(value, str) else None
-
-
-def _first(known: T | None, otherwise: T) -> T:
-    return otherwise if known is None else known

@@ -18,6 +18,8 @@ class Description:
     machine: str | None = None
     memory_maximum_bytes: int | None = None
     channel: Channel | None = None
+    disks: tuple[str, ...] = ()  # target devices, as the guest's bus names them
+    interfaces: tuple[str, ...] = ()  # target devices, as the host names them
 
 
 _UNITS = {  # libvirt's documentation of <memory unit='…'>; no unit means KiB
@@ -55,6 +57,8 @@ def describe(xml: str, *, channel_name: str) -> Description:
         machine=None if os_type is None else os_type.get("machine"),
         memory_maximum_bytes=_memory(domain.find("memory")),
         channel=_channel(domain, channel_name),
+        disks=_targets(domain, "disk"),
+        interfaces=_targets(domain, "interface"),
     )
 
 
@@ -63,6 +67,10 @@ def _memory(element: ET.Element | None) -> int | None:
     if element is None or unit is None or not (element.text or "").strip().isdecimal():
         return None
     return int(element.text or "") * unit
+
+
+def _targets(domain: ET.Element, kind: str) -> tuple[str, ...]:
+    return tuple(device for target in domain.iterfind(f"devices/{kind}/target") if (device := target.get("dev")))
 
 
 def _channel(domain: ET.Element, name: str) -> Channel | None:

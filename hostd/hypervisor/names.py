@@ -5,9 +5,12 @@ A number that is not here becomes its own digits: an unknown reason must not cos
 
 from collections.abc import Mapping, Sequence
 
-from hostd.model.stats import DomainState
+from hostd.model.stats import ControlState, DomainState
+from hostd.model.storage import PoolState
 
 STATES: Sequence[DomainState] = tuple(DomainState)  # in virDomainState's order, 0 to 7
+CONTROL_STATES: Sequence[ControlState] = tuple(ControlState)  # in virDomainControlState's, 0 to 3
+POOL_STATES: Sequence[PoolState] = tuple(PoolState)  # in virStoragePoolState's, 0 to 4
 
 REASONS: Mapping[DomainState, Sequence[str]] = {
     DomainState.NOSTATE: ("unknown",),

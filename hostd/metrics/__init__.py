@@ -5,13 +5,16 @@ To add a metric: a row in the file of its subject. To add a subject: a file with
 
 from typing import Any
 
-from hostd.metrics import connection, domain, guest
+from hostd.metrics import connection, domain, guest, storage
 from hostd.metrics.row import Scope
 from hostd.model.domain import Domain
 from hostd.model.world import World
 
-WORLD_SCOPES: tuple[Scope[World, Any], ...] = connection.SCOPES
-DOMAIN_SCOPES: tuple[Scope[Domain, Any], ...] = (*domain.SCOPES, *guest.SCOPES)
+WORLD_SCOPES: tuple[Scope[World, Any, Any], ...] = (*connection.SCOPES, *storage.SCOPES)
+DOMAIN_SCOPES: tuple[Scope[Domain, Any, Any], ...] = (*domain.SCOPES, *guest.SCOPES)
+
+CONNECTION_LABEL = "connection"
+"""The first label of every sample of a World whose connection has a name."""
 
 DOMAIN_LABELS = ("domain", "uuid")
-"""What every sample of a domain is labelled with first; both from libvirt, never from the guest."""
+"""What every sample of a domain is labelled with next; both from libvirt, never from the guest."""

@@ -4,12 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from hostd.metrics.row import Metric, Scope, counter, gauge, itself, one
-from hostd.model.host import Connection, Host
+from hostd.model.host import Connection, ConnectionFacts, Host
 from hostd.model.world import World
 
-WORLD: tuple[Metric[World], ...] = (
-    gauge("libvirt_domains", "Domains that libvirt knows, active or not.", lambda w: len(w.domains)),
-)
+DOMAINS: tuple[Metric[float], ...] = (gauge("libvirt_domains", "Domains that libvirt knows, active or not.", one),)
 
 CONNECTION: tuple[Metric[Connection], ...] = (
     gauge("libvirt_up", "1 while libvirt answers, 0 while it does not and hostd waits for it.", lambda c: c.is_up),
@@ -35,23 +33,18 @@ HOST: tuple[Metric[Host], ...] = (
 )
 
 
-def _connection(world: World) -> Iterable[tuple[tuple[str, ...], Connection]]:
-    yield (), world.connection
+def _facts(facts: ConnectionFacts) -> Iterable[tuple[tuple[str, ...], float]]:
+    yield (facts.driver, facts.libvirt_version, facts.hypervisor_version or "", facts.hostname or ""), 1
 
 
-def _facts(world: World) -> Iterable[tuple[tuple[str, ...], float]]:
-    facts = world.connection.facts
-    if facts is not None:
-        yield (facts.driver, facts.libvirt_version, facts.hypervisor_version or "", facts.hostname or ""), 1
-
-
-def _host(world: World) -> Iterable[tuple[tuple[str, ...], Host]]:
-    yield (), world.host
-
-
-SCOPES: tuple[Scope[World, Any], ...] = (
-    Scope((), _connection, CONNECTION),
-    Scope(("driver", "libvirt_version", "hypervisor_version", "hostname"), _facts, CONNECTION_INFO),
-    Scope((), itself, WORLD),
-    Scope((), _host, HOST),
+SCOPES: tuple[Scope[World, Any, Any], ...] = (
+    Scope((), lambda w: w.connection, itself, CONNECTION),
+    Scope(
+        ("driver", "libvirt_version", "hypervisor_version", "hostname"),
+        lambda w: w.connection.facts,
+        _facts,
+        CONNECTION_INFO,
+    ),
+    Scope((), lambda w: len(w.domains), itself, DOMAINS),
+    Scope((), lambda w: w.host, itself, HOST),
 )

@@ -4,12 +4,24 @@ Names are those of the exporters that operators know (inovex's and Tinkoff's) wh
 keep working.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself, one
-from hostd.model.domain import Domain
-from hostd.model.stats import BalloonStats, BlockStats, DomainState, DomainStats, InterfaceStats, VcpuStats
+from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself, one, whole
+from hostd.model.domain import Domain, DomainFacts
+from hostd.model.stats import (
+    BalloonStats,
+    BlockStats,
+    Control,
+    ControlState,
+    DomainState,
+    DomainStats,
+    InterfaceStats,
+    Pressure,
+    ProcessStats,
+    VcpuStats,
+)
 
 VCPU_STATES = ("offline", "running", "blocked")
 
@@ -34,10 +46,57 @@ EVENTS: tuple[Metric[float], ...] = (
 )
 
 DOMAIN: tuple[Metric[Domain], ...] = (
+    gauge(
+        "hostd_domain_responsive",
+        "1 if the domain answered when libvirt was last asked for its numbers; 0 if it did not, and then it has none.",
+        lambda d: d.is_responsive,
+    ),
     age(
         "hostd_domain_sample_age_seconds",
-        "How old the domain's statistics on this page are; hostd collects on an interval, not at each scrape.",
-        lambda d: None if d.stats is None else d.sampled_at,
+        "How long ago the domain last gave its numbers; hostd collects on an interval, not at each scrape.",
+        lambda d: d.answered_at,
+    ),
+)
+
+CONTROL_STATE: tuple[Metric[float], ...] = (
+    gauge(
+        "libvirt_domain_control_state",
+        "1 for the state of the way to the domain's monitor, 0 for the others; occupied for long is a stuck domain.",
+        one,
+    ),
+)
+
+CONTROL: tuple[Metric[Control], ...] = (
+    gauge(
+        "libvirt_domain_control_state_seconds",
+        "How long the way to the domain's monitor had been in its state when libvirt was asked.",
+        lambda c: c.seconds,
+    ),
+)
+
+PROCESS: tuple[Metric[ProcessStats], ...] = (
+    counter(
+        "hostd_domain_process_cpu_seconds_total",
+        "CPU time of the domain's process by the host's kernel, known also while its monitor is stuck.",
+        lambda p: p.cpu_seconds,
+    ),
+    gauge(
+        "hostd_domain_process_resident_bytes",
+        "Memory that the domain's process holds by the host's kernel, known also while its monitor is stuck.",
+        lambda p: p.resident_bytes,
+    ),
+)
+
+PRESSURE: tuple[Metric[Pressure], ...] = (
+    counter(
+        "hostd_domain_pressure_waiting_seconds_total",
+        "Time that some task of the domain could not go on for want of the resource (PSI of its control group).",
+        lambda p: p.waiting_seconds,
+    ),
+    counter(
+        "hostd_domain_pressure_stalled_seconds_total",
+        "Time that no task of the domain could go on for want of the resource (PSI of its control group).",
+        lambda p: p.stalled_seconds,
     ),
 )
 
@@ -195,67 +254,78 @@ BLOCK: tuple[Metric[BlockStats], ...] = (
 )
 
 
-def _info(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
-    facts = domain.facts
+_DOMAIN_STATES = tuple(((state.value,), state) for state in DomainState)  # an enum's value is slow to ask for
+_CONTROL_STATES = tuple(((state.value,), state) for state in ControlState)
+
+
+def _info(facts: DomainFacts) -> Iterable[tuple[tuple[str, ...], float]]:
     yield (facts.os_type or "", facts.machine or "", "true" if facts.is_persistent else "false"), 1
 
 
-def _states(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
-    for state in DomainState:
-        yield (state.value,), domain.facts.state is state
+def _states(facts: DomainFacts) -> Iterable[tuple[tuple[str, ...], float]]:
+    for labels, state in _DOMAIN_STATES:
+        yield labels, facts.state is state
 
 
-def _reason(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
-    yield (domain.facts.state.value, domain.facts.reason), 1
+def _reason(facts: DomainFacts) -> Iterable[tuple[tuple[str, ...], float]]:
+    yield (facts.state.value, facts.reason), 1
 
 
-def _events(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
-    yield from domain.events.items()
+def _events(events: Mapping[tuple[str, str], int]) -> Iterable[tuple[tuple[str, ...], float]]:
+    yield from events.items()
 
 
-def _stats(domain: Domain) -> Iterable[tuple[tuple[str, ...], DomainStats]]:
-    if domain.stats is not None:
-        yield (), domain.stats
+def _control_states(of: ControlState) -> Iterable[tuple[tuple[str, ...], float]]:
+    for labels, state in _CONTROL_STATES:
+        yield labels, of is state
 
 
-def _balloon(domain: Domain) -> Iterable[tuple[tuple[str, ...], BalloonStats]]:
-    if domain.stats is not None:
-        yield (), domain.stats.balloon
+def _pressures(process: ProcessStats) -> Iterable[tuple[tuple[str, ...], Pressure]]:
+    for pressure in process.pressures:
+        yield (pressure.resource,), pressure
 
 
-def _vcpus(domain: Domain) -> Iterable[tuple[tuple[str, ...], VcpuStats]]:
-    for vcpu in domain.stats.vcpus if domain.stats else ():
+def _vcpus(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], VcpuStats]]:
+    for vcpu in stats.vcpus:
         yield (str(vcpu.number),), vcpu
 
 
-def _vcpu_states(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
-    for vcpu in domain.stats.vcpus if domain.stats else ():
-        if vcpu.state is not None:
-            for state in VCPU_STATES:
-                yield (str(vcpu.number), state), vcpu.state == state
+def _vcpu_states(stats: DomainStats) -> tuple[tuple[tuple[str, ...], float], ...]:
+    return _items_of_vcpu_states(tuple([(vcpu.number, vcpu.state) for vcpu in stats.vcpus]))
 
 
-def _interfaces(domain: Domain) -> Iterable[tuple[tuple[str, ...], InterfaceStats]]:
-    for interface in domain.stats.interfaces if domain.stats else ():
+@lru_cache(maxsize=4096)  # virtual CPUs are many and seldom change their state: the same again is the same object
+def _items_of_vcpu_states(states: tuple[tuple[int, str | None], ...]) -> tuple[tuple[tuple[str, ...], float], ...]:
+    return tuple(
+        ((str(number), state), now == state) for number, now in states if now is not None for state in VCPU_STATES
+    )
+
+
+def _interfaces(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], InterfaceStats]]:
+    for interface in stats.interfaces:
         # SR-IOV and user-mode interfaces have no device on the host; their place keeps them apart
         yield (interface.name or f"#{interface.index}",), interface
 
 
-def _blocks(domain: Domain) -> Iterable[tuple[tuple[str, ...], BlockStats]]:
-    for block in domain.stats.blocks if domain.stats else ():
+def _blocks(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], BlockStats]]:
+    for block in stats.blocks:
         yield (block.device,), block
 
 
-SCOPES: tuple[Scope[Domain, Any], ...] = (
-    Scope(("os_type", "machine", "persistent"), _info, INFO),
-    Scope(("state",), _states, STATE),
-    Scope(("state", "reason"), _reason, REASON),
-    Scope(("event", "detail"), _events, EVENTS),
-    Scope((), itself, DOMAIN),
-    Scope((), _stats, STATS),
-    Scope((), _balloon, BALLOON),
-    Scope(("vcpu", "state"), _vcpu_states, VCPU_STATE),
-    Scope(("vcpu",), _vcpus, VCPU),
-    Scope(("target_device",), _interfaces, INTERFACE),
-    Scope(("target_device",), _blocks, BLOCK),
+SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
+    Scope(("os_type", "machine", "persistent"), lambda d: d.facts, _info, INFO),
+    Scope(("state",), lambda d: d.facts, _states, STATE),
+    Scope(("state", "reason"), lambda d: d.facts, _reason, REASON),
+    Scope(("event", "detail"), lambda d: d.events, _events, EVENTS),
+    Scope((), whole, itself, DOMAIN),
+    Scope(("state",), lambda d: d.control and d.control.state, _control_states, CONTROL_STATE),
+    Scope((), lambda d: d.control, itself, CONTROL),
+    Scope((), lambda d: d.process, itself, PROCESS),
+    Scope(("resource",), lambda d: d.process, _pressures, PRESSURE),
+    Scope((), lambda d: d.stats, itself, STATS),
+    Scope((), lambda d: d.stats and d.stats.balloon, itself, BALLOON),
+    Scope(("vcpu", "state"), lambda d: d.stats and _vcpu_states(d.stats), iter, VCPU_STATE),
+    Scope(("vcpu",), lambda d: d.stats, _vcpus, VCPU),
+    Scope(("target_device",), lambda d: d.stats, _interfaces, INTERFACE),
+    Scope(("target_device",), lambda d: d.stats, _blocks, BLOCK),
 )

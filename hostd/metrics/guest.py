@@ -4,13 +4,13 @@ Whose words they are is in the name: `guest_` is what a guest claims, `hostd_gue
 become label values only through the protocol's own limits, and its clock is never exported.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hostd.metrics.row import Metric, Scope, age, counter, gauge, one
+from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself, one
 from hostd.model.domain import Domain, Guest
 from protocol.errors import DropReason
-from protocol.messages import CpuTimes, Filesystem, Load, Memory, Report
+from protocol.messages import CpuTimes, Filesystem, Hello, Load, Memory, Report
 
 LINE: tuple[Metric[Guest], ...] = (
     gauge(
@@ -91,62 +91,38 @@ FILESYSTEM: tuple[Metric[Filesystem], ...] = (
 )
 
 
-def _line(domain: Domain) -> Iterable[tuple[tuple[str, ...], Guest]]:
+def _line(domain: Domain) -> Guest | None:
     """Only where there is a line: a domain without our channel has no agent to be disconnected."""
-    if domain.facts.channel is not None or domain.guest.sessions:
-        yield (), domain.guest
+    return domain.guest if domain.facts.channel is not None or domain.guest.sessions else None
 
 
-def _drops(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
-    if domain.facts.channel is not None:
-        for reason in DropReason:
-            yield (reason.value,), domain.guest.drops.get(reason, 0)
+def _drops(drops: Mapping[DropReason, int]) -> Iterable[tuple[tuple[str, ...], float]]:
+    for reason in DropReason:
+        yield (reason.value,), drops.get(reason, 0)
 
 
-def _agent(domain: Domain) -> Iterable[tuple[tuple[str, ...], float]]:
-    hello = domain.guest.hello
-    if hello is not None:
-        optional = (hello.os_name, hello.kernel_release, hello.machine, hello.hostname)
-        yield (hello.agent_version, *(text or "" for text in optional)), 1
+def _agent(hello: Hello) -> Iterable[tuple[tuple[str, ...], float]]:
+    optional = (hello.os_name, hello.kernel_release, hello.machine, hello.hostname)
+    yield (hello.agent_version, *(text or "" for text in optional)), 1
 
 
-def _report(domain: Domain) -> Iterable[tuple[tuple[str, ...], Report]]:
-    if domain.guest.report is not None:
-        yield (), domain.guest.report
+def _cpu(cpu: CpuTimes) -> Iterable[tuple[tuple[str, ...], float | None]]:
+    for field in CpuTimes.__dataclass_fields__:
+        yield (field.removesuffix("_seconds"),), getattr(cpu, field)
 
 
-def _cpu(domain: Domain) -> Iterable[tuple[tuple[str, ...], float | None]]:
-    cpu = domain.guest.report.cpu if domain.guest.report else None
-    if cpu is not None:
-        for field in CpuTimes.__dataclass_fields__:
-            yield (field.removesuffix("_seconds"),), getattr(cpu, field)
-
-
-def _memory(domain: Domain) -> Iterable[tuple[tuple[str, ...], Memory]]:
-    memory = domain.guest.report.memory if domain.guest.report else None
-    if memory is not None:
-        yield (), memory
-
-
-def _load(domain: Domain) -> Iterable[tuple[tuple[str, ...], Load]]:
-    load = domain.guest.report.load if domain.guest.report else None
-    if load is not None:
-        yield (), load
-
-
-def _filesystems(domain: Domain) -> Iterable[tuple[tuple[str, ...], Filesystem]]:
-    filesystems = domain.guest.report.filesystems if domain.guest.report else None
-    for filesystem in filesystems or ():
+def _filesystems(report: Report) -> Iterable[tuple[tuple[str, ...], Filesystem]]:
+    for filesystem in report.filesystems or ():
         yield (filesystem.mountpoint, filesystem.device, filesystem.fstype), filesystem
 
 
-SCOPES: tuple[Scope[Domain, Any], ...] = (
-    Scope((), _line, LINE),
-    Scope(("reason",), _drops, DROPS),
-    Scope(("version", "os", "kernel", "machine", "hostname"), _agent, AGENT),
-    Scope((), _report, REPORT),
-    Scope(("mode",), _cpu, CPU),
-    Scope((), _memory, MEMORY),
-    Scope((), _load, LOAD),
-    Scope(("mountpoint", "device", "fstype"), _filesystems, FILESYSTEM),
+SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
+    Scope((), _line, itself, LINE),
+    Scope(("reason",), lambda d: d.guest.drops if d.facts.channel else None, _drops, DROPS),
+    Scope(("version", "os", "kernel", "machine", "hostname"), lambda d: d.guest.hello, _agent, AGENT),
+    Scope((), lambda d: d.guest.report, itself, REPORT),
+    Scope(("mode",), lambda d: d.guest.report and d.guest.report.cpu, _cpu, CPU),
+    Scope((), lambda d: d.guest.report and d.guest.report.memory, itself, MEMORY),
+    Scope((), lambda d: d.guest.report and d.guest.report.load, itself, LOAD),
+    Scope(("mountpoint", "device", "fstype"), lambda d: d.guest.report, _filesystems, FILESYSTEM),
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Owner = TypeVar("Owner")
+Part = TypeVar("Part")
 Item = TypeVar("Item")
 
 
@@ -31,15 +32,18 @@ class Metric(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope(Generic[Owner, Item]):
+class Scope(Generic[Owner, Part, Item]):
     """Metrics that are told once for each item of an owner.
 
-    `items` gives, for one owner (a Domain or the World), the values of `labels` and the item the getters are asked of.
-    A domain's `domain` and `uuid` come before `labels` by themselves.
+    `part` gives what these metrics are about of one owner (a Domain or the World), `None` if that is not known. While
+    it is the same object they are not looked at again, so what is not within it may not be asked for. `items` gives,
+    for a part, the values of `labels` and the item that the getters are asked of. A domain's `domain` and `uuid` come
+    before `labels` by themselves.
     """
 
     labels: tuple[str, ...]
-    items: Callable[[Owner], Iterable[tuple[tuple[str, ...], Item]]]
+    part: Callable[[Owner], Part | None]
+    items: Callable[[Part], Iterable[tuple[tuple[str, ...], Item]]]
     metrics: tuple[Metric[Item], ...]
 
 
@@ -58,9 +62,14 @@ def age(name: str, help_: str, since: Callable[[Item], float | None]) -> Metric[
     return Metric(name, Kind.GAUGE, help_, since, is_age=True)
 
 
-def itself(owner: Owner) -> Iterable[tuple[tuple[str, ...], Owner]]:
-    """The items of a scope that needs no labels: the owner, once."""
-    yield (), owner
+def whole(owner: Owner) -> Owner:
+    """The part that is all of the owner."""
+    return owner
+
+
+def itself(part: Item) -> Iterable[tuple[tuple[str, ...], Item]]:
+    """The items of a scope that needs no labels: the part, once."""
+    yield (), part
 
 
 def one(value: float) -> float:

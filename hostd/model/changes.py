@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
-from hostd.model.stats import DomainStats
+from hostd.model.stats import DomainState, ProcessStats, Sample
+from hostd.model.storage import StoragePool
 from protocol.errors import DropReason
 from protocol.messages import Hello, Report
 
@@ -66,16 +67,37 @@ class HostSampled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DomainsSampled:
-    """One collection: the numbers of every domain that gave any, by UUID."""
+class StatesSurveyed:
+    """The states of active domains, by UUID, each with its reason. Told at once, or an event would be overtaken."""
 
-    stats: Mapping[str, DomainStats]
+    states: Mapping[str, tuple[DomainState, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainsSampled:
+    """What a collection learned, by UUID, of some or all domains; of the others it says nothing."""
+
+    samples: Mapping[str, Sample]
     at: float  # seconds since 1970
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsExpired:
     """Collections have failed for so long that the last numbers no longer tell the present."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessesSampled:
+    """What the host's kernel says of the processes of all domains that have one, by UUID."""
+
+    processes: Mapping[str, ProcessStats]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSampled:
+    """All pools there are, by UUID; none while nothing is known of any."""
+
+    pools: Mapping[str, StoragePool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +148,11 @@ Change = (
     | DomainGone
     | DomainEvent
     | HostSampled
+    | StatesSurveyed
     | DomainsSampled
     | StatsExpired
+    | ProcessesSampled
+    | StorageSampled
     | GuestGreeted
     | GuestReported
     | GuestSilent

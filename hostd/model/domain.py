@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hostd.model.stats import DomainState, DomainStats
+from hostd.model.stats import Control, DomainState, DomainStats, ProcessStats
 from protocol.errors import DropReason
 from protocol.messages import Hello, Report
 
@@ -31,6 +31,11 @@ class DomainFacts:
     memory_maximum_bytes: int | None = None
     channel: Channel | None = None
 
+    @property
+    def standing(self) -> tuple[DomainState, str]:
+        """The state and why."""
+        return self.state, self.reason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
@@ -56,7 +61,10 @@ class Domain:
 
     facts: DomainFacts
     stats: DomainStats | None = None
-    sampled_at: float | None = None  # seconds since 1970
+    is_responsive: bool | None = None  # whether it answered when it was last asked; None if it was not
+    answered_at: float | None = None  # seconds since 1970
+    control: Control | None = None
+    process: ProcessStats | None = None
     guest: Guest = Guest()
     events: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, detail) to how often
 

@@ -18,6 +18,7 @@ class Connection:
     """The connection to libvirt as it is now."""
 
     uri: str
+    name: str = ""  # the operator's, to tell several connections apart
     facts: ConnectionFacts | None = None  # None while it is down
     why_down: str = field(default="not connected yet")
     connects: int = 0

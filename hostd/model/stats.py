@@ -17,6 +17,23 @@ class DomainState(enum.Enum):
     PMSUSPENDED = "pmsuspended"
 
 
+class ControlState(enum.Enum):
+    """virDomainControlState: whether the domain's monitor can be spoken with."""
+
+    OK = "ok"
+    JOB = "job"  # a long job runs, such as a migration
+    OCCUPIED = "occupied"  # somebody waits for the monitor to answer
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The monitor's state, which libvirt tells without asking the monitor, and for how long it has been so."""
+
+    state: ControlState
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuStats:
     """CPU time of the whole domain, in seconds since it started."""
@@ -93,7 +110,6 @@ class BlockStats:
 class DomainStats:
     """All numbers of one domain from one collection."""
 
-    state: tuple[DomainState, str] | None = None  # with its reason
     cpu: CpuStats = CpuStats()
     balloon: BalloonStats = BalloonStats()
     vcpus_current: int | None = None
@@ -101,3 +117,42 @@ class DomainStats:
     vcpus: tuple[VcpuStats, ...] = ()
     interfaces: tuple[InterfaceStats, ...] = ()
     blocks: tuple[BlockStats, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What libvirt knows of an active domain without the domain's help, and so at once."""
+
+    state: DomainState
+    reason: str
+    interfaces: tuple[InterfaceStats, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What one collection learned of one domain.
+
+    `has_answered` is None if the domain was not asked. Unless it is True, `stats` holds no more than a survey gave.
+    """
+
+    stats: DomainStats
+    has_answered: bool | None
+    control: Control | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressure:
+    """How long tasks of a control group could not run for want of one resource (the kernel's PSI), in seconds."""
+
+    resource: str  # cpu, memory or io
+    waiting_seconds: float | None = None  # some of them
+    stalled_seconds: float | None = None  # all of them at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessStats:
+    """The domain's process as the host's kernel sees it, whatever state its monitor is in."""
+
+    cpu_seconds: float | None = None
+    resident_bytes: int | None = None
+    pressures: tuple[Pressure, ...] = ()

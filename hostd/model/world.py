@@ -12,7 +12,8 @@ from hostd.model import changes
 from hostd.model.changes import Change
 from hostd.model.domain import Domain, DomainFacts, Guest
 from hostd.model.host import Connection, Host
-from hostd.model.stats import DomainState
+from hostd.model.stats import DomainState, ProcessStats, Sample
+from hostd.model.storage import StoragePool
 from protocol.errors import DropReason
 
 STATE_AFTER: Mapping[str, DomainState] = {
@@ -34,6 +35,7 @@ class World:
     connection: Connection
     host: Host = field(default_factory=Host)
     domains: Mapping[str, Domain] = field(default_factory=dict)
+    pools: Mapping[str, StoragePool] = field(default_factory=dict)
 
     def apply(self, change: Change) -> "World":  # noqa: C901, PLR0911, PLR0912 - one flat case each
         """The World after `change`. A change for a domain that is not known leaves all as it is."""
@@ -55,10 +57,16 @@ class World:
                 return self._alter(change.uuid, lambda domain: _after_event(domain, change))
             case changes.HostSampled():
                 return replace(self, host=change.host) if self.connection.is_up else self
+            case changes.StatesSurveyed():
+                return self._surveyed(change.states)
             case changes.DomainsSampled():
                 return self._sampled(change)
             case changes.StatsExpired():
                 return self._without_stats()
+            case changes.ProcessesSampled():
+                return self._with_processes(change.processes)
+            case changes.StorageSampled():
+                return replace(self, pools=change.pools) if self.connection.is_up else self
             case changes.GuestGreeted():
                 return self._alter_guest(
                     change.uuid, lambda g: replace(g, hello=change.hello, report=None, sessions=g.sessions + 1)
@@ -95,10 +103,31 @@ class World:
             return self
         return replace(self, domains={u: d for u, d in self.domains.items() if u != uuid})
 
+    def _surveyed(self, states: Mapping[str, tuple[DomainState, str]]) -> "World":
+        moved = {
+            uuid: replace(domain, facts=replace(domain.facts, state=states[uuid][0], reason=states[uuid][1]))
+            for uuid, domain in self.domains.items()
+            if domain.is_active and states.get(uuid, domain.facts.standing) != domain.facts.standing
+        }
+        return replace(self, domains={**self.domains, **moved}) if moved and self.connection.is_up else self
+
     def _sampled(self, change: changes.DomainsSampled) -> "World":
         if not self.connection.is_up:  # the answer of a connection that was given up while it was asked
             return self
-        return replace(self, domains={u: _sampled(d, change) for u, d in self.domains.items()})
+        sampled = {
+            uuid: _sampled(self.domains[uuid], sample, change.at)
+            for uuid, sample in change.samples.items()
+            if uuid in self.domains
+        }
+        return replace(self, domains={**self.domains, **sampled})
+
+    def _with_processes(self, processes: Mapping[str, ProcessStats]) -> "World":
+        changed = {
+            uuid: replace(domain, process=processes.get(uuid))
+            for uuid, domain in self.domains.items()
+            if domain.process != processes.get(uuid)
+        }
+        return replace(self, domains={**self.domains, **changed}) if changed else self
 
     def _described(self, facts: DomainFacts) -> Domain:
         known = self.domains.get(facts.uuid)
@@ -107,17 +136,15 @@ class World:
         if known.facts == facts:
             return known
         described = replace(known, facts=facts)
-        return described if described.is_active else replace(described, stats=None, guest=_ended(described.guest))
+        return described if described.is_active else _stopped(described)
 
     def _without_libvirt(self, why: str) -> "World":
         was_up = self.connection.is_up
         connection = replace(self.connection, facts=None, why_down=why, losses=self.connection.losses + was_up)
-        return replace(self._without_stats(), connection=connection, host=Host())
+        return replace(self._without_stats(), connection=connection, host=Host(), pools={})
 
     def _without_stats(self) -> "World":
-        return replace(
-            self, domains={u: d if d.stats is None else replace(d, stats=None) for u, d in self.domains.items()}
-        )
+        return replace(self, domains={u: _without_stats(d) for u, d in self.domains.items()})
 
 
 def _after_event(domain: Domain, change: changes.DomainEvent) -> Domain:
@@ -131,12 +158,27 @@ def _after_event(domain: Domain, change: changes.DomainEvent) -> Domain:
     )
 
 
-def _sampled(domain: Domain, change: changes.DomainsSampled) -> Domain:
-    stats = change.stats.get(domain.uuid) if domain.is_active else None  # it may have stopped since it was asked
-    if stats is None:
-        return domain if domain.stats is None else replace(domain, stats=None)
-    state, reason = stats.state or (domain.facts.state, domain.facts.reason)
-    return replace(domain, facts=replace(domain.facts, state=state, reason=reason), stats=stats, sampled_at=change.at)
+def _sampled(domain: Domain, sample: Sample, at: float) -> Domain:
+    if not domain.is_active:  # it has stopped since it was asked
+        return domain
+    return replace(
+        domain,
+        stats=sample.stats,
+        is_responsive=sample.has_answered,
+        answered_at=at if sample.has_answered else domain.answered_at,
+        control=sample.control,
+    )
+
+
+def _stopped(domain: Domain) -> Domain:
+    guest = _ended(domain.guest)
+    return replace(_without_stats(domain), answered_at=None, process=None, guest=guest)
+
+
+def _without_stats(domain: Domain) -> Domain:
+    """Nothing is known of how it is doing now; who it is and what happened to it stays."""
+    bare = replace(domain, stats=None, is_responsive=None, control=None)
+    return domain if bare == domain else bare
 
 
 def _ended(guest: Guest) -> Guest:

@@ -20,8 +20,14 @@ MISTAKES = [  # what is in the file, and what is said of it after the file's nam
     ("listen = 'x'", "listen: there is no such setting"),
     ("http = 1", "http: Expected `object`, got `int`"),
     ("[http]\nlisten = 9177", "http.listen: Expected `str`, got `int`"),
-    ("[connection]\nuri = ''", "connection.uri: Expected `str` of length >= 1"),
-    ("[connection]\ndeadline_seconds = 0", "connection.deadline_seconds: Expected `float` >= 0.1"),
+    ("[[connection]]\nuri = ''", "connection[0].uri: Expected `str` of length >= 1"),
+    ("[[connection]]\ndeadline_seconds = 0", "connection[0].deadline_seconds: Expected `float` >= 0.1"),
+    ("[[connection]]\ndomains_at_once = 17", "connection[0].domains_at_once: Expected `int` <= 16"),
+    ("[[connection]]\nname = 'a b'", "connection[0].name: Expected `str` matching regex"),
+    ("[connection]\nuri = 'xen:///'", "connection: Expected `array`, got `object`; write [[connection]]"),
+    ("connection = []", "connection: there has to be one"),
+    ("[[connection]]\nname = 'a'\n[[connection]]", "connection[1].name: each of several connections has to have one"),
+    ("[[connection]]\nname = 'a'\n[[connection]]\nname = 'a'", "connection[1].name: 'a' is there twice"),
     ("[sampling]\ninterval_seconds = '5'", "sampling.interval_seconds: Expected `float`, got `str`"),
     ("[sampling]\ninterval_seconds = true", "sampling.interval_seconds: Expected `float`, got `bool`"),
     ("[sampling]\ninterval_seconds = nan", "sampling.interval_seconds: Expected `float` >= 0.1"),
@@ -63,10 +69,18 @@ def test_a_file_changes_what_it_names(file: Path) -> None:
     assert settings.connection == Settings().connection
 
 
+def test_several_connections_each_have_their_own_settings(file: Path) -> None:
+    file.write_text("[[connection]]\nname = 'here'\n[[connection]]\nname = 'there'\nuri = 'xen+ssh://there/'\n")
+    here, there = load(file).connection
+    assert here == config.ConnectionSettings(name="here")
+    assert there == config.ConnectionSettings(name="there", uri="xen+ssh://there/")
+
+
 def test_the_command_line_goes_over_the_file(file: Path) -> None:
-    file.write_text("[connection]\nuri = 'xen:///'\ndeadline_seconds = 9\n[http]\nlisten = '127.0.0.1:1'\n")
+    connections = "[[connection]]\nname = 'a'\nuri = 'xen:///'\ndeadline_seconds = 9\n[[connection]]\nname = 'b'\n"
+    file.write_text(f"{connections}[http]\nlisten = '127.0.0.1:1'\n")
     settings = load(file, uri="test:///default", listen="[::1]:0")
-    assert settings.connection == config.ConnectionSettings(uri="test:///default", deadline_seconds=9)
+    assert settings.connection == (config.ConnectionSettings(uri="test:///default", deadline_seconds=9),)
     assert settings.http.listen == "[::1]:0"
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 import hostd
-from tests.support.pages import samples_of
+from tests.support.pages import Series, samples_of
 
 SAMPLE = Path(__file__).parents[2] / "packaging" / "hostd.toml"
 SECONDS = 60.0  # the longest that anything is waited for
@@ -42,6 +43,14 @@ class Running:
     def get(self, path: str) -> str:
         body: bytes = urlopen(self.url + path, timeout=SECONDS).read()  # noqa: S310 - our own address
         return body.decode()
+
+    def page_once(self, name: str, value: float, **labels: str) -> dict[Series, float]:
+        """The first page on which that series has that value: what is learned is rendered a moment later."""
+        series = (name, frozenset(labels.items()))
+        deadline = time.monotonic() + SECONDS
+        while (page := samples_of(self.get("/metrics"))).get(series) != value:
+            assert time.monotonic() < deadline, f"{series} is {page.get(series)}"
+        return page
 
     @property
     def url(self) -> str:
@@ -77,8 +86,7 @@ def test_it_serves_what_libvirt_says_and_ends_well_on_sigterm() -> None:
         assert running.get("/healthz") == "ok\n"
         running.until("libvirt at test:///default: connected, driver TEST, 1 domains")
         assert running.get("/readyz") == "ok\n"
-        page = samples_of(running.get("/metrics"))
-        assert page[("libvirt_up", frozenset())] == 1
+        page = running.page_once("libvirt_up", 1)
         assert page[("libvirt_domains", frozenset())] == 1
         assert running.stop() == 0
         assert "INFO hostd.daemon: stopping" in running.log[-1]
@@ -133,6 +141,51 @@ def test_a_wrong_uri_is_said_in_one_line(command: str, uri: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
+TOO_MUCH_IS_STUCK = """
+import sys
+from hostd.__main__ import main
+from hostd.hypervisor import TooManyStuck
+from hostd.hypervisor.adapter import LibvirtAdapter
+
+async def survey(self):
+    raise TooManyStuck("17 calls to libvirt have not returned (a, b, c …)")
+
+LibvirtAdapter.survey = survey
+sys.exit(main(["run", "--connect", "test:///default", "--listen", "127.0.0.1:0"]))
+"""
+
+
+def test_when_only_a_new_process_helps_it_ends_for_its_supervisor_and_says_why() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", TOO_MUCH_IS_STUCK], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert ended.returncode == os.EX_TEMPFAIL
+    assert ended.stderr.splitlines()[-1] == (
+        "hostd: 17 calls to libvirt have not returned (a, b, c …); ending, so that a supervisor starts a clean process"
+    )
+    assert "Traceback" not in ended.stderr
+
+
+def test_several_connections_are_told_apart_and_one_that_is_not_there_costs_the_other_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "hostd.toml"
+    absent = f"qemu:///system?socket={tmp_path / 'libvirt-sock'}"
+    file.write_text(
+        f"[[connection]]\nname = 'here'\nuri = 'test:///default'\n[[connection]]\nname = 'gone'\nuri = '{absent}'\n"
+    )
+    with hostd_run("--config", str(file)) as running:
+        page = running.page_once("libvirt_up", 1, connection="here")
+        assert page[("libvirt_up", frozenset({("connection", "gone")}))] == 0
+        with pytest.raises(HTTPError) as caught:
+            running.get("/readyz")
+        assert b"gone (qemu:" in caught.value.read()
+        assert "here (test:///default): connected to libvirt; 1 domain" in running.get("/")
+        assert running.stop() == 0
+    once = hostd_once("metrics", "--config", str(file))
+    assert once.returncode == 0
+    assert 'libvirt_up{connection="here"} 1\n' in once.stdout
+    assert 'libvirt_up{connection="gone"} 0\n' in once.stdout
+
+
 @pytest.mark.parametrize("command", ["run", "metrics"])
 def test_a_wrong_setting_is_said_in_one_line(tmp_path: Path, command: str) -> None:
     file = tmp_path / "hostd.toml"
@@ -163,10 +216,18 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
     ended = hostd_once("check-config", str(file))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [
-        'connection.uri = "qemu:///system"',
-        "connection.deadline_seconds = 5.0",
+        'connection[0].name = ""',
+        'connection[0].uri = "qemu:///system"',
+        "connection[0].deadline_seconds = 5.0",
+        "connection[0].domains_at_once = 4",
         'http.listen = "[::1]:1"',
         "sampling.interval_seconds = 10.0",
+        "sampling.domain_seconds = 2.0",
+        "sampling.max_unresponsive_domains = 12",
+        "storage.interval_seconds = 60.0",
+        "storage.volumes = false",
+        "storage.max_volumes_per_pool = 500",
+        "exposition.max_series_per_domain = 5000",
         'guests.channel = "io.virtwire.agent.0"',
         "guests.report_interval_seconds = 10.0",
         'guests.share = ["host_cpus"]',

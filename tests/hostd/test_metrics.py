@@ -7,7 +7,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from hostd.metrics import DOMAIN_LABELS, DOMAIN_SCOPES, WORLD_SCOPES
+from hostd import telemetry
+from hostd.exposition.known import LEFT_OUT
+from hostd.metrics import CONNECTION_LABEL, DOMAIN_LABELS, DOMAIN_SCOPES, WORLD_SCOPES
 from hostd.metrics.row import Kind, Metric, Scope
 from hostd.model.world import World
 from tests.support.builders import UUID, full_domain, world
@@ -16,7 +18,7 @@ from tests.support.pages import NOW, page_of, samples_of, value_of
 Value: TypeAlias = Any  # of a field of the model, whichever
 Path = tuple[str | int, ...]
 
-SCOPES: tuple[Scope[Any, Any], ...] = (*WORLD_SCOPES, *DOMAIN_SCOPES)
+SCOPES: tuple[Scope[Any, Any, Any], ...] = (*WORLD_SCOPES, *DOMAIN_SCOPES, LEFT_OUT)
 METRICS: tuple[Metric[Any], ...] = tuple(metric for scope in SCOPES for metric in scope.metrics)
 
 NOT_EXPORTED = {
@@ -64,14 +66,17 @@ NUMBERS = [
 ]
 
 
-def test_names_are_unique() -> None:
-    names = [metric.name for metric in METRICS]
-    assert sorted(set(names)) == sorted(names)
-
-
-def test_no_counters_family_has_the_name_of_another_metric() -> None:
+def test_no_family_and_no_sample_has_a_name_twice_over_all_tables_and_hostds_own_registry() -> None:
+    """OpenMetrics names a counter's family without the suffix, and a histogram's samples with several."""
     families = [metric.name.removesuffix("_total") for metric in METRICS]
+    families += [family.name for family in telemetry.REGISTRY.collect()]
     assert sorted(set(families)) == sorted(families)
+    samples = [metric.name for metric in METRICS]
+    samples += {sample.name for family in telemetry.REGISTRY.collect() for sample in family.samples}
+    assert sorted(set(samples)) == sorted(samples)
+    assert not set(samples) & {f"{family}_{suffix}" for family in families for suffix in ("sum", "count", "bucket")} - {
+        "hostd_libvirt_call_duration_seconds_" + suffix for suffix in ("sum", "count", "bucket")
+    }
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -101,7 +106,7 @@ def test_labels_are_legal_and_never_hide_whose_they_are() -> None:
         assert len(set(scope.labels)) == len(scope.labels)
         for label in scope.labels:
             assert re.fullmatch(r"[a-z][a-z0-9_]*", label)
-            assert label not in {*DOMAIN_LABELS, "le", "quantile", "job", "instance"}
+            assert label not in {CONNECTION_LABEL, *DOMAIN_LABELS, "le", "quantile", "job", "instance"}
 
 
 def test_the_example_leaves_no_field_of_the_model_empty() -> None:

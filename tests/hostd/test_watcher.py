@@ -200,7 +200,7 @@ async def test_events_that_find_no_place_are_counted_and_made_good_by_listing_at
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watcher, "MAX_NOTICES", 3)
-    before = telemetry.REGISTRY.get_sample_value("hostd_events_dropped_total") or 0.0
+    before = telemetry.REGISTRY.get_sample_value("hostd_events_dropped_total", {"connection": ""}) or 0.0
     store, fake = Store(unconnected()), FakeHypervisor(facts())
     async with running(watcher.watch(store, fake)):
         await store.until(is_up)
@@ -209,7 +209,7 @@ async def test_events_that_find_no_place_are_counted_and_made_good_by_listing_at
         fake.domains[OTHER_UUID] = facts(OTHER_UUID, "beta")  # of which no event came
         world = await store.until(lambda w: OTHER_UUID in w.domains)
     assert world.domains[UUID].events == {("suspended", "paused"): 3}
-    assert telemetry.REGISTRY.get_sample_value("hostd_events_dropped_total") == before + 2
+    assert telemetry.REGISTRY.get_sample_value("hostd_events_dropped_total", {"connection": ""}) == before + 2
 
 
 async def test_events_that_come_while_domains_are_listed_are_not_lost() -> None:

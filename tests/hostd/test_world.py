@@ -9,7 +9,7 @@ from hostd.model import changes
 from hostd.model.changes import Change
 from hostd.model.domain import Domain, Guest
 from hostd.model.host import Host
-from hostd.model.stats import DomainState
+from hostd.model.stats import Control, ControlState, DomainState, DomainStats, ProcessStats, Sample
 from hostd.model.world import World
 from protocol.errors import DropReason
 from tests.support.builders import (
@@ -17,6 +17,7 @@ from tests.support.builders import (
     HELLO,
     HOST,
     OTHER_UUID,
+    PROCESS,
     REPORT,
     STATS,
     UUID,
@@ -29,6 +30,13 @@ from tests.support.builders import (
     world,
 )
 
+SAMPLE = Sample(stats=STATS, has_answered=True, control=Control(state=ControlState.JOB, seconds=2.0))
+UNANSWERED = Sample(
+    stats=DomainStats(interfaces=STATS.interfaces),
+    has_answered=False,
+    control=Control(state=ControlState.OCCUPIED, seconds=9.0),
+)
+
 EXAMPLES: tuple[Change, ...] = (
     changes.HypervisorConnected(facts=CONNECTION_FACTS),
     changes.HypervisorLost(why="gone"),
@@ -37,8 +45,11 @@ EXAMPLES: tuple[Change, ...] = (
     changes.DomainGone(uuid=UUID),
     changes.DomainEvent(uuid=UUID, name="alpha", event="suspended", detail="paused"),
     changes.HostSampled(host=Host(cpus=3)),
-    changes.DomainsSampled(stats={UUID: STATS}, at=7.0),
+    changes.StatesSurveyed(states={UUID: (DomainState.PAUSED, "ioerror")}),
+    changes.DomainsSampled(samples={UUID: SAMPLE}, at=7.0),
     changes.StatsExpired(),
+    changes.ProcessesSampled(processes={UUID: ProcessStats(cpu_seconds=1.0)}),
+    changes.StorageSampled(pools={}),
     changes.GuestGreeted(uuid=UUID, hello=HELLO),
     changes.GuestReported(uuid=UUID, report=REPORT, at=8.0),
     changes.GuestSilent(uuid=UUID),
@@ -100,7 +111,8 @@ def test_unchanged_facts_keep_the_same_domain_object() -> None:
 
 def test_a_domain_that_stops_loses_its_numbers_and_its_guests_session_and_keeps_its_history() -> None:
     after = only(world(full_domain()).apply(changes.DomainDescribed(facts=shut_off(channel=channel()))))
-    assert (after.is_active, after.stats) == (False, None)
+    assert (after.is_active, after.stats, after.is_responsive, after.control) == (False, None, None, None)
+    assert (after.answered_at, after.process) == (None, None)
     assert after.guest == guest(hello=None, report=None)
     assert after.events == full_domain().events
 
@@ -139,35 +151,57 @@ def test_events_are_counted_by_kind_and_detail() -> None:
     assert only(known).events == {("suspended", "d"): 2, ("resumed", "d"): 1}
 
 
-def test_a_sample_brings_numbers_state_and_time() -> None:
-    paused = replace(STATS, state=(DomainState.PAUSED, "ioerror"))
-    after = only(world(Domain(facts=facts())).apply(changes.DomainsSampled(stats={UUID: paused}, at=5.0)))
-    assert (after.stats, after.sampled_at) == (paused, 5.0)
-    assert (after.facts.state, after.facts.reason) == (DomainState.PAUSED, "ioerror")
+def test_a_sample_brings_numbers_and_the_time_they_were_given() -> None:
+    after = only(world(Domain(facts=facts())).apply(changes.DomainsSampled(samples={UUID: SAMPLE}, at=5.0)))
+    assert (after.stats, after.answered_at, after.is_responsive, after.control) == (STATS, 5.0, True, SAMPLE.control)
 
 
-def test_a_sample_that_does_not_know_the_state_keeps_it() -> None:
-    after = only(
-        world(Domain(facts=facts())).apply(changes.DomainsSampled(stats={UUID: replace(STATS, state=None)}, at=5.0))
-    )
-    assert (after.facts.state, after.facts.reason) == (DomainState.RUNNING, "booted")
+def test_a_domain_that_did_not_answer_keeps_who_it_is_and_loses_its_numbers() -> None:
+    before = full_domain()
+    after = only(world(before).apply(changes.DomainsSampled(samples={UUID: UNANSWERED}, at=5.0)))
+    assert after == replace(before, stats=UNANSWERED.stats, is_responsive=False, control=UNANSWERED.control)
+    assert after.answered_at == before.answered_at
 
 
-def test_a_domain_that_a_collection_left_out_has_no_numbers_rather_than_old_ones() -> None:
-    assert only(world(full_domain()).apply(changes.DomainsSampled(stats={}, at=5.0))).stats is None
+def test_a_domain_that_was_not_asked_is_not_called_unresponsive() -> None:
+    held = replace(UNANSWERED, has_answered=None)
+    assert only(world(full_domain()).apply(changes.DomainsSampled(samples={UUID: held}, at=5.0))).is_responsive is None
 
 
-def test_a_domain_without_numbers_stays_the_same_object_when_it_gets_none() -> None:
-    domain = Domain(facts=facts())
-    assert only(world(domain).apply(changes.DomainsSampled(stats={}, at=5.0))) is domain
+def test_a_domain_that_a_collection_says_nothing_of_stays_the_same_object() -> None:
+    domain = full_domain()
+    assert only(world(domain).apply(changes.DomainsSampled(samples={OTHER_UUID: SAMPLE}, at=5.0))) is domain
+
+
+def test_a_survey_moves_only_those_whose_state_is_another() -> None:
+    same, moved = full_domain(), full_domain(OTHER_UUID, "beta")
+    states = {UUID: same.facts.standing, OTHER_UUID: (DomainState.PAUSED, "ioerror")}
+    after = world(same, moved).apply(changes.StatesSurveyed(states=states))
+    assert after.domains[UUID] is same
+    assert after.domains[OTHER_UUID].facts.standing == (DomainState.PAUSED, "ioerror")
+
+
+def test_a_survey_that_a_stop_has_overtaken_starts_nothing_again() -> None:
+    stopped = Domain(facts=shut_off())
+    states = {UUID: (DomainState.RUNNING, "booted")}
+    assert only(world(stopped).apply(changes.StatesSurveyed(states=states))) is stopped
 
 
 def test_numbers_asked_of_a_domain_before_it_stopped_are_not_taken() -> None:
     domain = Domain(facts=shut_off())
-    assert only(world(domain).apply(changes.DomainsSampled(stats={UUID: STATS}, at=5.0))) is domain
+    assert only(world(domain).apply(changes.DomainsSampled(samples={UUID: SAMPLE}, at=5.0))) is domain
 
 
-@pytest.mark.parametrize("change", [c for c in EXAMPLES if named(c).endswith("Sampled")], ids=named)
+def test_a_process_that_is_gone_takes_its_numbers_along_and_an_unchanged_one_changes_nothing() -> None:
+    known = world(full_domain())
+    assert only(known.apply(changes.ProcessesSampled(processes={}))).process is None
+    assert known.apply(changes.ProcessesSampled(processes={UUID: PROCESS})) is known
+
+
+FROM_LIBVIRT = (changes.HostSampled, changes.StatesSurveyed, changes.DomainsSampled, changes.StorageSampled)
+
+
+@pytest.mark.parametrize("change", [c for c in EXAMPLES if isinstance(c, FROM_LIBVIRT)], ids=named)
 def test_numbers_that_arrive_after_libvirt_was_lost_are_not_taken(change: Change) -> None:
     lost = world(full_domain()).apply(changes.HypervisorLost(why="gone"))
     assert lost.apply(change) is lost
@@ -177,7 +211,8 @@ def test_losing_libvirt_drops_its_numbers_and_keeps_domains_and_guests() -> None
     after = world(full_domain()).apply(changes.HypervisorLost(why="end of file"))
     assert after.host == Host()
     assert (after.connection.is_up, after.connection.why_down) == (False, "end of file")
-    assert only(after) == replace(full_domain(), stats=None)
+    assert only(after) == replace(full_domain(), stats=None, is_responsive=None, control=None)
+    assert after.pools == {}
 
 
 def test_libvirt_is_lost_once_however_often_it_cannot_be_reached() -> None:

@@ -1,6 +1,8 @@
 """hostd as a user runs it: a process of its own with a configuration file, looked at through its pages."""
 
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,14 +14,15 @@ from tests.lab.processes import Exit, Service
 from tests.lab.waiting import wait_for
 
 _CONFIG = """
-[connection]
-uri = "{uri}"
+{connections}
 [http]
 listen = "127.0.0.1:{port}"
 [sampling]
+interval_seconds = {interval_seconds}
+[storage]
 interval_seconds = 1.0
 [guests]
-report_interval_seconds = 1.0
+report_interval_seconds = {interval_seconds}
 {guests}
 {more}
 """
@@ -28,14 +31,27 @@ report_interval_seconds = 1.0
 class Hostd:
     """One hostd, which may be started again after its end: same configuration, same port."""
 
-    def __init__(self, uri: str, folder: Path, *, port: int | None = None, guests: str = "", more: str = "") -> None:
-        """Write its configuration: ``guests`` adds lines to that section, ``more`` adds sections (TOML)."""
+    def __init__(
+        self,
+        uri: str | Mapping[str, str],
+        folder: Path,
+        *,
+        port: int | None = None,
+        interval_seconds: float = 1.0,
+        guests: str = "",
+        more: str = "",
+    ) -> None:
+        """Write its configuration: one connection without a name, or several by their names.
+
+        ``interval_seconds`` is its own and the guests'; ``guests`` adds to their section, ``more`` adds sections.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
         self.config = folder / f"hostd-{self.port}.toml"
-        self.config.write_text(_CONFIG.format(uri=uri, port=self.port, guests=guests, more=more))
+        settings = {"port": self.port, "interval_seconds": interval_seconds, "guests": guests, "more": more}
+        self.config.write_text(_CONFIG.format(connections=_connections(uri), **settings))
         self.log = folder / f"hostd-{self.port}.log"
         self.log.touch()
         self._service: Service | None = None
@@ -91,6 +107,23 @@ class Hostd:
         (value,) = wait_for(what, look, deadline=deadline, interval=0.1, evidence=self.evidence)
         return value
 
+    def wait_until_sampled(self, *, deadline: float = 60, **labels: str) -> None:
+        """Wait until every domain with these labels (there is one) has given numbers later than this call began."""
+        begun = time.time()
+
+        def sampled() -> bool:
+            asked = time.time()
+            ages = _values(self.samples(), "hostd_domain_sample_age_seconds", labels)
+            return bool(ages) and asked - max(ages) > begun
+
+        wait_for(f"new numbers of domains with {labels}", sampled, deadline=deadline, evidence=self.evidence)
+
+    @property
+    def threads(self) -> int:
+        """How many threads its process has."""
+        status = Path(f"/proc/{self.service.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("Threads:"))
+
     def stop(self) -> Exit:
         """End it in order (SIGTERM) and tell how that went; one that has ended is fine, too."""
         return self.service.stop()
@@ -104,14 +137,27 @@ class Hostd:
         return self.service.log_tail()
 
 
+def _connections(uri: str | Mapping[str, str]) -> str:
+    named = {"": uri} if isinstance(uri, str) else uri
+    return "".join(f'[[connection]]\nname = "{name}"\nuri = "{its}"\n' for name, its in named.items())
+
+
 def parse_samples(page: str) -> list[Sample]:
-    """Read a metrics page as Prometheus would."""
-    return [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    """Read a metrics page as Prometheus would; a series that is there twice fails whatever test looks."""
+    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    counts = Counter((sample.name, frozenset(sample.labels.items())) for sample in samples)
+    if twice := [series for series, count in counts.items() if count > 1]:
+        raise AssertionError(f"on the page more than once: {twice[:5]}")
+    return samples
 
 
 def find_value(samples: Iterable[Sample], name: str, labels: Mapping[str, str]) -> float | None:
     """Find one sample by its name and some of its labels; None if it is not there."""
-    found = [each for each in samples if each.name == name and labels.items() <= each.labels.items()]
+    found = _values(samples, name, labels)
     if len(found) > 1:
         raise LookupError(f"{len(found)} samples named {name} with {dict(labels)}: say more labels")
-    return float(found[0].value) if found else None
+    return found[0] if found else None
+
+
+def _values(samples: Iterable[Sample], name: str, labels: Mapping[str, str]) -> list[float]:
+    return [float(each.value) for each in samples if each.name == name and labels.items() <= each.labels.items()]

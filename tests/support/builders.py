@@ -8,12 +8,17 @@ from hostd.model.host import Connection, ConnectionFacts, Host
 from hostd.model.stats import (
     BalloonStats,
     BlockStats,
+    Control,
+    ControlState,
     CpuStats,
     DomainState,
     DomainStats,
     InterfaceStats,
+    Pressure,
+    ProcessStats,
     VcpuStats,
 )
+from hostd.model.storage import PoolState, StoragePool, Volume
 from hostd.model.world import World
 from protocol.errors import DropReason
 from protocol.messages import CpuTimes, Filesystem, Hello, Load, Memory, Report
@@ -88,7 +93,6 @@ REPORT = Report(
 )
 
 STATS = DomainStats(
-    state=(DomainState.RUNNING, "booted"),
     cpu=CpuStats(time_seconds=100.5, user_seconds=60.25, system_seconds=40.125),
     balloon=BalloonStats(
         current_bytes=1 << 30,
@@ -143,6 +147,27 @@ STATS = DomainStats(
     ),
 )
 
+PROCESS = ProcessStats(
+    cpu_seconds=101.25,
+    resident_bytes=701 << 20,
+    pressures=(
+        Pressure(resource="cpu", waiting_seconds=3.5, stalled_seconds=0.0),
+        Pressure(resource="memory", waiting_seconds=0.125, stalled_seconds=0.0625),
+        Pressure(resource="io", waiting_seconds=6.5, stalled_seconds=6.25),
+    ),
+)
+
+POOL = StoragePool(
+    uuid="99999999-9999-4999-8999-999999999999",
+    name="default",
+    state=PoolState.RUNNING,
+    capacity_bytes=100 << 30,
+    allocation_bytes=40 << 30,
+    available_bytes=60 << 30,
+    volume_count=12,
+    volumes=(Volume(name="alpha.qcow2", capacity_bytes=11 << 30, allocation_bytes=4 << 30),),
+)
+
 
 def channel(path: str = "/run/alpha.sock", *, is_open_in_guest: bool | None = True) -> Channel:
     """Our channel."""
@@ -187,7 +212,10 @@ def full_domain(uuid: str = UUID, name: str = "alpha") -> Domain:
     return Domain(
         facts=facts(uuid, name, channel=channel()),
         stats=STATS,
-        sampled_at=1_700_000_095.5,
+        is_responsive=True,
+        answered_at=1_700_000_095.5,
+        control=Control(state=ControlState.OK, seconds=0.75),
+        process=PROCESS,
         guest=guest(),
         events={("started", "booted"): 1, ("suspended", "paused"): 2},
     )
@@ -195,7 +223,7 @@ def full_domain(uuid: str = UUID, name: str = "alpha") -> Domain:
 
 def world(*domains: Domain, **others: Any) -> World:  # noqa: ANN401 - the fields of World
     """A World connected to libvirt, with these domains."""
-    known: dict[str, Any] = {"connection": connected(), "host": HOST}
+    known: dict[str, Any] = {"connection": connected(), "host": HOST, "pools": {POOL.uuid: POOL}}
     return World(domains={d.uuid: d for d in domains}, **{**known, **others})
 
 

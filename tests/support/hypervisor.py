@@ -3,19 +3,36 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from hostd.hypervisor import Hypervisor, HypervisorError, LifecycleNotice, NoSuchDomain, Notice, Unavailable
+from hostd.hypervisor import (
+    Answer,
+    Hypervisor,
+    HypervisorError,
+    LifecycleNotice,
+    NoSuchDomain,
+    Notice,
+    Unavailable,
+)
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
-from hostd.model.stats import DomainStats
+from hostd.model.stats import Control, ControlState, DomainStats, ProcessStats, Survey
+from hostd.model.storage import StoragePool
 from tests.support.builders import CONNECTION_FACTS, HOST
 
 
 class FakeHypervisor(Hypervisor):
-    """What libvirt would say: a test sets `domains`, `stats`, `host`, and `faults` by the method that shall fail."""
+    """What libvirt would say: a test sets `domains`, `stats`, `host` and so on.
+
+    `faults` are by the method that shall fail, or by the UUID of the domain or pool that shall.
+    """
 
     def __init__(self, *domains: DomainFacts) -> None:
         self.domains = {facts.uuid: facts for facts in domains}
         self.stats: dict[str, DomainStats] = {}
+        self.surveys: dict[str, Survey] = {}
+        self.controls: dict[str, Control] = {}  # ok unless it is here
+        self.processes: dict[str, ProcessStats] = {}
+        self.pools: dict[str, StoragePool] = {}
+        self.entered: list[str] = []  # whose numbers were asked for, in order
         self.host = HOST
         self.faults: dict[str, HypervisorError | Exception] = {}
         self.asked: Counter[str] = Counter()
@@ -44,9 +61,29 @@ class FakeHypervisor(Hypervisor):
             raise NoSuchDomain(f"describe: no domain {uuid}")
         return self.domains[uuid]
 
-    async def sample_domains(self) -> Mapping[str, DomainStats]:
-        self._ask("sample_domains")
-        return dict(self.stats)
+    async def survey(self) -> Mapping[str, Survey]:
+        self._ask("survey")
+        return dict(self.surveys)
+
+    async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:  # noqa: ARG002 - the port's
+        control = self.controls.get(uuid, Control(state=ControlState.OK))
+        if not may_enter or control.state is not ControlState.OK:
+            return Answer(stats=None, control=control)
+        self.entered.append(uuid)
+        self._ask(uuid)
+        return Answer(stats=self.stats[uuid], control=control)
+
+    async def sample_processes(self, names: Mapping[str, str]) -> Mapping[str, ProcessStats]:
+        self._ask("sample_processes")
+        return {uuid: self.processes[uuid] for uuid in names if uuid in self.processes}
+
+    async def list_pools(self) -> Mapping[str, str]:
+        self._ask("list_pools")
+        return {uuid: pool.name for uuid, pool in self.pools.items()}
+
+    async def sample_pool(self, uuid: str) -> StoragePool:
+        self._ask(uuid)
+        return self.pools[uuid]
 
     async def sample_host(self) -> Host:
         self._ask("sample_host")

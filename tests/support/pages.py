@@ -13,9 +13,12 @@ NOW = 1_700_000_110.25
 Series = tuple[str, frozenset[tuple[str, str]]]
 
 
-def page_of(world: World, *, now: float = NOW, openmetrics: bool = False) -> str:
-    """The page of `world`, without hostd's own metrics."""
-    return Exposition(CollectorRegistry()).page(world, now=now, openmetrics=openmetrics).decode()
+def page_of(*worlds: World, now: float = NOW, openmetrics: bool = False, max_series_per_domain: int = 5_000) -> str:
+    """The page of these Worlds, without hostd's own metrics."""
+    exposition = Exposition(CollectorRegistry(), max_series_per_domain=max_series_per_domain)
+    for world in worlds:
+        exposition.update(world)
+    return exposition.page(now=now, openmetrics=openmetrics, gzip=False).decode()
 
 
 def samples_of(page: str, *, openmetrics: bool = False) -> dict[Series, float]:

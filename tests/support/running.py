@@ -1,7 +1,7 @@
-"""Run a service beside a test, and end it with the test."""
+"""Run a service beside a test, and end it with the test; wait for what a thread does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,3 +16,10 @@ async def running(*services: Coroutine[Any, Any, object]) -> AsyncIterator[tuple
         yield tasks
         for task in tasks:
             task.cancel()
+
+
+async def until(is_so: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Look until it is so, for what no event tells of; a test that waits in vain fails."""
+    async with asyncio.timeout(GENEROUS_SECONDS):
+        while not (seen if isinstance(seen := is_so(), bool) else await seen):  # noqa: ASYNC110 - threads set no Event
+            await asyncio.sleep(0.001)

@@ -1,6 +1,7 @@
 """The adapter over libvirt's own test driver: real libvirt, real events, no daemon."""
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,21 +12,28 @@ from typing import Any, TypeAlias
 import libvirt
 import pytest
 
+from hostd import telemetry
+from hostd.config import ConnectionSettings, StorageSettings
 from hostd.hypervisor import (
+    Answer,
     CallFailed,
     ClosedNotice,
     LifecycleNotice,
     NoSuchDomain,
+    NoSuchPool,
     Notice,
+    TimedOut,
     Unavailable,
     WrongUri,
-    adapter,
     events,
+    link,
 )
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.domain import DomainFacts
 from hostd.model.host import Host
-from hostd.model.stats import DomainState
+from hostd.model.stats import Control, ControlState, DomainState, DomainStats, Survey
+from hostd.model.storage import PoolState
+from tests.support.running import until
 
 Binding: TypeAlias = Any  # libvirt's own has no types
 
@@ -45,8 +53,36 @@ NODE = """<node>
 """
 
 
-def adapter_of(uri: str) -> LibvirtAdapter:
-    return LibvirtAdapter(uri, channel_name=NAME, deadline_seconds=DEADLINE)
+def adapter_of(uri: str, storage: StorageSettings | None = None) -> LibvirtAdapter:
+    settings = ConnectionSettings(uri=uri, deadline_seconds=DEADLINE)
+    return LibvirtAdapter(settings, channel_name=NAME, storage=storage or StorageSettings())
+
+
+async def numbers_of(hypervisor: LibvirtAdapter) -> dict[str, DomainStats]:
+    """All active domains' numbers, one asked after the other."""
+    answers = {
+        uuid: await hypervisor.ask(uuid, deadline_seconds=DEADLINE, may_enter=True)
+        for uuid in await hypervisor.survey()
+    }
+    return {uuid: answer.stats for uuid, answer in answers.items() if answer.stats is not None}
+
+
+def refusing(code: int) -> Callable[..., None]:
+    """A call of libvirt's that ends in that error."""
+
+    def refuse(*_: object) -> None:
+        error = libvirt.libvirtError("no")
+        error.err = (code, 0, "no", 0, "", "", "", 0, 0)
+        raise error
+
+    return refuse
+
+
+def unsupported(call: str) -> tuple[float | None, ...]:
+    """What is told of a call that the driver does not have."""
+    labels = {"connection": "", "collector": call}
+    names = ("hostd_collector_success", "hostd_collector_unsupported")
+    return tuple(telemetry.REGISTRY.get_sample_value(name, labels) for name in names)
 
 
 def ignore(_notice: Notice) -> None:
@@ -85,7 +121,7 @@ async def test_connecting_tells_what_was_reached() -> None:
     default = adapter_of("test:///default")
     facts = await default.connect(ignore)
     assert facts.driver == "TEST"
-    assert facts.libvirt_version == adapter._dotted(libvirt.getVersion())
+    assert facts.libvirt_version == link.dotted(libvirt.getVersion())
     assert (facts.hypervisor_version, facts.hostname) == ("0.0.2", socket.gethostname())
     await default.close()
 
@@ -132,35 +168,194 @@ async def test_a_domain_that_is_not_running_has_no_id_and_no_channel(
     domain.destroy()
     facts = await hypervisor.describe(DEFAULT_UUID)
     assert (facts.id, facts.state, facts.reason) == (None, DomainState.SHUTOFF, "destroyed")
-    assert await hypervisor.sample_domains() == {}
+    assert await hypervisor.survey() == {}
     domain.create()
 
 
-async def test_where_the_statistics_are_thin_the_plain_info_fills_them(hypervisor: LibvirtAdapter) -> None:
-    (stats,) = (await hypervisor.sample_domains()).values()
-    assert stats.state == (DomainState.RUNNING, "unknown")
+async def test_where_the_bulk_call_knows_states_alone_the_domain_is_asked_call_by_call(
+    hypervisor: LibvirtAdapter,
+) -> None:
+    assert await hypervisor.survey() == {DEFAULT_UUID: Survey(state=DomainState.RUNNING, reason="unknown")}
+    stats = (await numbers_of(hypervisor))[DEFAULT_UUID]
     assert stats.cpu.time_seconds is not None
-    assert stats.cpu.user_seconds is None
+    assert stats.cpu.user_seconds is not None
     assert (stats.balloon.current_bytes, stats.balloon.maximum_bytes) == (2 << 30, 8 << 30)
-    assert (stats.vcpus_current, stats.vcpus) == (2, ())
+    assert (stats.vcpus_current, [vcpu.state for vcpu in stats.vcpus]) == (2, ["running", "running"])
+    assert [interface.name for interface in stats.interfaces] == ["testnet0"]
+    assert [block.device for block in stats.blocks] == ["vda"]
+    assert stats.blocks[0].read_bytes is not None
 
 
-async def test_every_active_domain_is_sampled(several: LibvirtAdapter) -> None:
-    assert set(await several.sample_domains()) == {facts.uuid for facts in await several.list_domains()}
+async def test_every_active_domain_is_surveyed_and_can_be_asked(several: LibvirtAdapter) -> None:
+    assert set(await numbers_of(several)) == {facts.uuid for facts in await several.list_domains()}
 
 
-async def test_a_driver_without_bulk_statistics_is_asked_for_each_domain(
+async def test_a_driver_without_a_bulk_call_tells_the_same(
+    several: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    before = await numbers_of(several)
+    for owner, call in ((libvirt.virConnect, "getAllDomainStats"), (libvirt.virConnect, "domainListGetStats")):
+        monkeypatch.setattr(owner, call, refusing(libvirt.VIR_ERR_NO_SUPPORT))
+    for _ in range(3):
+        after = await numbers_of(several)
+        assert {uuid: stats.vcpus_current for uuid, stats in after.items()} == {
+            uuid: stats.vcpus_current for uuid, stats in before.items()
+        }
+    assert [message for message in caplog.messages if "bulk_stats" in message] == [
+        "bulk_stats: not with this driver: no"
+    ]
+    assert unsupported("bulk_stats") == (0, 1)
+
+
+async def test_each_call_that_a_driver_does_not_have_costs_its_own_numbers(
     several: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        error = libvirt.libvirtError("no")
-        error.err = (libvirt.VIR_ERR_NO_SUPPORT, 0, "no", 0, "", "", "", 0, 0)
-        raise error
+    for call in ("vcpus", "memoryStats", "getCPUStats", "controlInfo"):
+        monkeypatch.setattr(libvirt.virDomain, call, refusing(libvirt.VIR_ERR_NO_SUPPORT))
+    for stats in (await numbers_of(several)).values():
+        assert stats.cpu.time_seconds is not None
+        assert (stats.vcpus, stats.balloon.rss_bytes) == ((), None)
+    assert [unsupported(name) for name in ("vcpus", "memory_stats", "cpu_stats", "control_info")] == [(0, 1)] * 4
 
-    monkeypatch.setattr(libvirt.virConnect, "getAllDomainStats", refuse)
-    for _ in range(2):
-        sampled = await several.sample_domains()
-        assert {uuid[0]: stats.vcpus_current for uuid, stats in sampled.items()} == {"1": 2, "2": 1}
+
+async def test_a_device_that_cannot_be_asked_costs_only_itself(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "blockStats", refusing(libvirt.VIR_ERR_INVALID_ARG))
+    stats = (await numbers_of(hypervisor))[DEFAULT_UUID]
+    assert stats.blocks == ()
+    assert len(stats.interfaces) == 1
+
+
+async def test_a_domain_that_may_not_be_entered_tells_its_control_state_alone(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "controlInfo", lambda _: [libvirt.VIR_DOMAIN_CONTROL_JOB, 0, 2500])
+    control = Control(state=ControlState.JOB, seconds=2.5)
+    answer = await hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=False)
+    assert answer == Answer(stats=None, control=control)
+
+
+@pytest.mark.parametrize(
+    ("state", "milliseconds", "is_left_alone"),
+    [
+        (libvirt.VIR_DOMAIN_CONTROL_OK, 10**6, False),
+        (libvirt.VIR_DOMAIN_CONTROL_JOB, 10**6, False),
+        (libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 10, False),
+        (libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 1000, True),
+        (libvirt.VIR_DOMAIN_CONTROL_ERROR, 0, True),
+        (77, 0, True),
+    ],
+)
+async def test_a_monitor_that_is_occupied_for_long_or_broken_is_left_alone(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch, state: int, milliseconds: int, *, is_left_alone: bool
+) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "controlInfo", lambda _: [state, 0, milliseconds])
+    answer = await hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True)
+    assert (answer.stats is None) == is_left_alone
+    assert answer.control is not None
+
+
+async def test_when_somebody_else_is_at_the_monitor_nothing_waits_for_it(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags: list[int] = []
+
+    def nothing(_self: object, _domains: object, _groups: int, flag: int) -> list[Binding]:
+        flags.append(flag)
+        return []
+
+    monkeypatch.setattr(libvirt.virDomain, "controlInfo", lambda _: [libvirt.VIR_DOMAIN_CONTROL_JOB, 0, 10])
+    monkeypatch.setattr(libvirt.virConnect, "domainListGetStats", nothing)
+    with pytest.raises(NoSuchDomain):
+        await hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True)
+    assert flags == [
+        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+    ]
+
+
+async def test_a_domain_that_is_stuck_is_not_asked_again_before_it_returned_but_still_looked_at(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, calls = threading.Event(), 0
+    bulk = libvirt.virConnect.domainListGetStats
+
+    def stuck(*arguments: Binding) -> Binding:
+        nonlocal calls
+        calls += 1
+        go_on.wait(DEADLINE)
+        return bulk(*arguments)
+
+    monkeypatch.setattr(libvirt.virConnect, "domainListGetStats", stuck)
+    try:
+        with pytest.raises(TimedOut, match="is stuck"):
+            await hypervisor.ask(DEFAULT_UUID, deadline_seconds=0.05, may_enter=True)
+        for _ in range(5):
+            answer = await hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True)
+            assert (answer.stats, answer.control) == (None, Control(state=ControlState.OK))
+        assert calls == 1
+    finally:
+        go_on.set()
+
+    async def has_answered() -> bool:
+        return (await hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True)).stats is not None
+
+    await until(has_answered)
+
+
+async def test_domains_are_asked_several_at_once(hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(4)
+    monkeypatch.setattr(
+        libvirt.virDomain, "controlInfo", lambda _: (together.wait(DEADLINE), [libvirt.VIR_DOMAIN_CONTROL_OK, 0, 0])[1]
+    )
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True))
+
+
+async def test_pools_are_listed_and_sampled(hypervisor: LibvirtAdapter) -> None:
+    ((uuid, name),) = (await hypervisor.list_pools()).items()
+    pool = await hypervisor.sample_pool(uuid)
+    assert (pool.uuid, pool.name, name) == (uuid, "default-pool", "default-pool")
+    assert (pool.state, pool.capacity_bytes, pool.volume_count) == (PoolState.RUNNING, 100 << 30, 0)
+    assert pool.is_responsive
+
+
+async def test_volumes_are_looked_at_only_where_that_is_wanted(operator: Binding) -> None:
+    pool = operator.storagePoolLookupByName("default-pool")
+    for name in ("b", "a", "c"):
+        pool.createXML(f"<volume><name>{name}</name><capacity unit='MiB'>3</capacity></volume>")
+    for storage, names in (
+        (StorageSettings(), []),
+        (StorageSettings(volumes=True), ["a", "b", "c"]),
+        (StorageSettings(volumes=True, max_volumes_per_pool=2), ["a", "b"]),
+    ):
+        subject = adapter_of("test:///default", storage)
+        await subject.connect(ignore)
+        sampled = await subject.sample_pool(pool.UUIDString())
+        assert [(volume.name, volume.capacity_bytes) for volume in sampled.volumes] == [(n, 3 << 20) for n in names]
+        assert sampled.volume_count == 3
+        await subject.close()
+
+
+async def test_a_pool_that_is_not_there_is_no_such_pool(hypervisor: LibvirtAdapter) -> None:
+    with pytest.raises(NoSuchPool, match=r"^sample_pool: "):
+        await hypervisor.sample_pool("00000000-0000-4000-8000-000000000000")
+
+
+async def test_a_driver_without_storage_has_no_pools(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libvirt.virConnect, "listAllStoragePools", refusing(libvirt.VIR_ERR_NO_SUPPORT))
+    assert await hypervisor.list_pools() == {}
+
+
+async def test_a_channel_on_another_machine_is_not_ours_to_open() -> None:
+    remote = LibvirtAdapter(
+        ConnectionSettings(uri="qemu+ssh://other/system"), channel_name=NAME, storage=StorageSettings()
+    )
+    assert (remote._channel_for(), remote._pid_folder) == ("", None)
 
 
 async def test_the_hosts_size_is_sampled_and_a_test_hosts_load_is_not_this_machines(
@@ -238,7 +433,7 @@ async def test_a_daemon_that_is_not_there_is_unavailable(tmp_path: Path) -> None
 
 async def test_without_a_connection_everything_is_unavailable() -> None:
     unconnected = adapter_of("test:///default")
-    for ask in (unconnected.list_domains, unconnected.sample_domains, unconnected.sample_host):
+    for ask in (unconnected.list_domains, unconnected.survey, unconnected.sample_host, unconnected.list_pools):
         with pytest.raises(Unavailable, match="not connected"):
             await ask()
     with pytest.raises(Unavailable):
@@ -302,7 +497,7 @@ async def test_after_it_is_given_up_a_connection_tells_nothing_more(operator: Bi
 
 async def test_a_daemon_that_goes_away_is_told_of() -> None:
     notices: asyncio.Queue[Notice] = asyncio.Queue()
-    tell = adapter._ThreadsafeTeller(asyncio.get_running_loop(), notices.put_nowait)
+    tell = link.Teller(asyncio.get_running_loop(), notices.put_nowait)
     await asyncio.to_thread(tell.closed, None, libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE, None)
     async with asyncio.timeout(DEADLINE):
         assert await notices.get() == ClosedNotice(why="keepalive timeout")
@@ -310,14 +505,12 @@ async def test_a_daemon_that_goes_away_is_told_of() -> None:
 
 @pytest.mark.parametrize(
     ("uri", "is_this_machine"),
-    [
-        ("qemu:///system", True),
-        ("qemu:///session?socket=/run/x", True),
-        ("lxc:///", True),
-        ("qemu+ssh://other/system", False),
-        ("qemu+tcp://[::1]/system", False),
-        ("test:///default", False),
-    ],
+    [("test:///default", False), ("qemu+tcp://[::1]/system", False), ("qemu:///system", True), ("lxc:///", True)],
 )
-def test_only_a_local_hypervisors_load_is_this_machines(uri: str, *, is_this_machine: bool) -> None:
-    assert adapter._is_this_machine(uri) is is_this_machine
+async def test_only_a_local_hypervisors_load_is_this_machines(
+    hypervisor: LibvirtAdapter, uri: str, *, is_this_machine: bool
+) -> None:
+    settings = ConnectionSettings(uri=uri, deadline_seconds=DEADLINE)
+    named = LibvirtAdapter(settings, channel_name=NAME, storage=StorageSettings())
+    named._link = hypervisor._link  # whoever answers, the URI says whose machine it is
+    assert ((await named.sample_host()).load1 is not None) == is_this_machine

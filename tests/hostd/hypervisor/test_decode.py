@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostd.hypervisor.decode import domain_stats, with_info
+from hostd.hypervisor.decode import domain_stats, survey
 from hostd.model.stats import (
     BalloonStats,
     BlockStats,
@@ -15,6 +15,7 @@ from hostd.model.stats import (
     DomainState,
     DomainStats,
     InterfaceStats,
+    Survey,
     VcpuStats,
 )
 
@@ -73,7 +74,6 @@ RECORDED: Mapping[str, object] = {
 }
 
 EXPECTED = DomainStats(
-    state=(DomainState.RUNNING, "booted"),
     cpu=CpuStats(time_seconds=6.132, user_seconds=3.5, system_seconds=2.632),
     balloon=BalloonStats(
         current_bytes=256 << 20,
@@ -229,21 +229,14 @@ def test_an_absurd_number_of_items_is_not_counted_through(count: int) -> None:
     assert len(stats.interfaces) <= 4096
 
 
+def test_a_survey_tells_state_reason_and_interfaces() -> None:
+    assert survey(RECORDED) == Survey(state=DomainState.RUNNING, reason="booted", interfaces=EXPECTED.interfaces)
+
+
 def test_a_state_and_reason_from_the_future_keep_their_numbers() -> None:
-    assert domain_stats({"state.state": 1, "state.reason": 99}).state == (DomainState.RUNNING, "99")
-    assert domain_stats({"state.state": 99}).state == (DomainState.NOSTATE, "unknown")
-
-
-def test_info_fills_only_what_the_statistics_left_open() -> None:
-    info = [3, 2048, 1024, 4, 5_000_000_000]
-    assert with_info(domain_stats({}), info) == DomainStats(
-        state=(DomainState.PAUSED, "unknown"),
-        cpu=CpuStats(time_seconds=5.0),
-        vcpus_current=4,
-        balloon=BalloonStats(current_bytes=1 << 20, maximum_bytes=2 << 20),
-    )
-    known = domain_stats(RECORDED)
-    assert with_info(known, info) == known
+    assert survey({"state.state": 1, "state.reason": 99}) == Survey(state=DomainState.RUNNING, reason="99")
+    for nothing_known in ({}, {"state.state": 99}):
+        assert survey(nothing_known) == Survey(state=DomainState.NOSTATE, reason="unknown")
 
 
 KEYS = st.sampled_from(sorted(RECORDED)) | st.text(max_size=8)
@@ -254,5 +247,5 @@ VALUES = NUMBERS | st.text(max_size=5) | st.booleans() | st.none() | st.floats()
 @given(st.dictionaries(KEYS, VALUES))
 def test_whatever_libvirt_says_no_number_is_invented(params: dict[str, object]) -> None:
     said = {n for value in params.values() if isinstance(n := value, int) and not isinstance(n, bool) and n >= 0}
-    possible = {rounded(m) for n in said for m in (n, n * 1024, n * 1e-9)}
+    possible = {rounded(m) for n in said for m in (n, n * 1024, n / 1e9)}
     assert {rounded(n) for n in numbers_in(domain_stats(params))} <= possible

@@ -1,0 +1,137 @@
+"""What is rendered of one World, and the next from it: work for what changed, and a guard around each owner.
+
+A domain that cannot be rendered costs only itself, a table of the World's own only that table: each failure is counted,
+and logged when it is new. A domain with too many series keeps the first of them in the tables' order: who it is and how
+it is comes before what its guest claims, so that no guest can push out what libvirt says.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import is_
+
+from hostd import telemetry
+from hostd.exposition import text
+from hostd.exposition.render import UNTELLABLE, Cells, Owner, Table, Told, first, render, table_of
+from hostd.metrics import CONNECTION_LABEL, DOMAIN_LABELS, DOMAIN_SCOPES, WORLD_SCOPES
+from hostd.metrics.row import Scope, gauge, itself, one, whole
+from hostd.model.domain import Domain
+from hostd.model.world import World
+
+_log = logging.getLogger(__name__)
+
+LEFT_OUT: Scope[int, int, int] = Scope(
+    (),
+    whole,
+    itself,
+    (
+        gauge(
+            "hostd_domain_series_left_out",
+            "Series of the domain beyond exposition.max_series_per_domain, which are not on the page.",
+            one,
+        ),
+    ),
+)
+"""A domain's last table, on its page also when it is 0: absent means not known everywhere else, and so here it tells a
+domain that could not be rendered from one that is complete."""
+
+WORLD_TABLES: tuple[Table[World], ...] = tuple(table_of(scope) for scope in WORLD_SCOPES)
+DOMAIN_TABLES: tuple[Table[Domain], ...] = tuple(table_of(scope) for scope in DOMAIN_SCOPES)
+LEFT_OUT_TABLE: Table[int] = table_of(LEFT_OUT)
+
+_WIDTHS = tuple(len(table.columns) for table in DOMAIN_TABLES)
+
+
+@dataclass(slots=True)  # not frozen only because that takes three times as long to make
+class Rendered:
+    """One owner; without any cells if it cannot be rendered."""
+
+    whose: tuple[str, ...]  # the connection's name, and then a domain's own
+    identity: str = ""  # what that makes of labels, for all its series
+    told: Sequence[Told] = ()  # for the next time: all there is
+    cells: list[Cells] = field(default_factory=list)  # for the page: a table each, within the limit
+    left_out: int = 0
+    how_many: Told = LEFT_OUT_TABLE.nothing
+    is_failed: bool = False
+
+
+class Known:
+    """What is rendered of one connection's World.
+
+    Changed in place, a domain at a time, and so not for two threads at once: the lines that a domain had are freed as
+    soon as it has new ones, whose memory is then still at hand, and the garbage collector has nothing to count.
+    """
+
+    def __init__(self, max_series_per_domain: int) -> None:
+        self.own: list[Rendered | None] = [None] * len(WORLD_TABLES)  # a table each
+        self.domains: dict[str, Rendered] = {}
+        self._max_series_per_domain = max_series_per_domain
+        self._of: Mapping[str, Domain] = {}
+
+    def renew(self, world: World) -> bool:
+        """Render what is new in `world`; whether anything was."""
+        name = world.connection.name
+        own = [_guarded((table,), world, (name,), last) for table, last in zip(WORLD_TABLES, self.own, strict=True)]
+        is_new = not all(map(is_, own, self.own))
+        self.own[:] = own
+        for uuid in [uuid for uuid in self.domains if uuid not in world.domains]:
+            del self.domains[uuid]
+            is_new = True
+        for uuid, domain in world.domains.items():
+            if self._of.get(uuid) is not domain:
+                whose = (name, domain.facts.name, uuid)
+                self.domains[uuid] = _limited(domain, whose, self.domains.get(uuid), self._max_series_per_domain)
+                is_new = True
+        self._of = world.domains
+        return is_new
+
+
+def _limited(domain: Domain, whose: tuple[str, ...], before: Rendered | None, max_series: int) -> Rendered:
+    """A domain: the first of its series, and how many are left out."""
+    rendered = _guarded(DOMAIN_TABLES, domain, whose, before)
+    if rendered.is_failed or rendered is before:
+        return rendered
+    room = max_series - 1  # one says how many are left out
+    if sum([len(one[2]) * width for one, width in zip(rendered.told, _WIDTHS, strict=True)]) > room:
+        rendered.cells, rendered.left_out = first(DOMAIN_TABLES, rendered.told, room)
+    if rendered.left_out:
+        telemetry.SERIES_DROPPED.inc(rendered.left_out)
+        if not (before and before.left_out):
+            what = "domain %r: %d series are beyond exposition.max_series_per_domain and left out"
+            _log.warning(what, domain.name, rendered.left_out)
+    last = before.how_many if before and before.whose == whose else LEFT_OUT_TABLE.nothing
+    rendered.how_many = last
+    if last[0] != rendered.left_out:
+        rendered.how_many = render(LEFT_OUT_TABLE, rendered.left_out, rendered.identity, last)
+    rendered.cells.append(rendered.how_many[3])
+    return rendered
+
+
+def _guarded(tables: Sequence[Table[Owner]], owner: Owner, whose: tuple[str, ...], before: Rendered | None) -> Rendered:
+    """The owner's tables, or nothing. The same object as `before` if there is nothing new."""
+    try:
+        if before is not None and before.told and before.whose == whose:
+            identity, known = before.identity, before.told
+        else:
+            identity, known = _identity(whose), [table.nothing for table in tables]
+        told = [
+            one if (part := table.part(owner)) is one[0] else render(table, part, identity, one)
+            for table, one in zip(tables, known, strict=True)
+        ]
+    except UNTELLABLE as error:
+        telemetry.RENDER_FAILURES.inc()
+        if before is not None and before.is_failed:
+            return before
+        # not by its name, which may be what is wrong with it
+        what = f"domain {whose[2]}" if whose[1:] else f"connection {whose[0]!r}: {tables[0].columns[0][0]}"
+        _log.warning("%s: cannot be rendered and is left out: %s: %s", what, type(error).__name__, error)
+        return Rendered(whose, is_failed=True)
+    if before is not None and before.told and all(map(is_, told, before.told)):
+        return before
+    return Rendered(whose, identity, told, [cells for _, _, _, cells in told])
+
+
+def _identity(whose: tuple[str, ...]) -> str:
+    connection, *domain = whose
+    named = text.pairs((CONNECTION_LABEL,), (connection,)) if connection else ""
+    return ",".join(filter(None, (named, text.pairs(DOMAIN_LABELS, domain) if domain else "")))

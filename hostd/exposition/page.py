@@ -1,0 +1,119 @@
+"""The page: families joined from what is known of all Worlds, then what depends on the moment of the scrape.
+
+The first part is the same until something is updated, and so is its compressed form; both are made once for each format
+that is asked for. Only the tail, the ages and what hostd counts of itself, is made for each scrape.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from hostd import telemetry
+from hostd.exposition import text
+from hostd.exposition.compression import Deflated, deflated, member
+from hostd.exposition.known import DOMAIN_TABLES, LEFT_OUT_TABLE, WORLD_TABLES, Known
+from hostd.exposition.render import Cells, Table
+from hostd.metrics.row import Metric
+from hostd.model.world import World
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+_Family = tuple[Metric[Any], str]  # and its samples
+
+
+@dataclass(slots=True, kw_only=True)
+class _Static:
+    """What is the same until the next update, in one format."""
+
+    version: int
+    families: Sequence[bytes]
+    ages: Sequence[tuple[str, Sequence[tuple[str, float]]]]  # a family each: its head; its series and their moments
+    deflated: Deflated | None = None  # from the first time that somebody takes it
+
+
+class Exposition:
+    """All Worlds as Prometheus reads them. Its methods are for threads, any number of them at once."""
+
+    def __init__(self, registry: CollectorRegistry = telemetry.REGISTRY, *, max_series_per_domain: int = 5_000) -> None:
+        self._registry = registry
+        self._max_series_per_domain = max_series_per_domain
+        self._known: dict[str, Known] = {}  # by the connection's name
+        self._version = 0  # of what is known
+        self._static: dict[bool, _Static] = {}  # by whether it is OpenMetrics
+        self._knowing = threading.Lock()  # all of rendering and joining is Python's: taking turns costs nothing
+        self._making = threading.Lock()  # of several scrapes at once the first does the work for all
+
+    def update(self, world: World) -> None:
+        """`world` is what its connection knows now. Renders what is new in it; a page is not made."""
+        name = world.connection.name
+        with self._knowing:
+            known = self._known.get(name)
+            if known is None:
+                known = self._known[name] = Known(self._max_series_per_domain)
+            self._version += known.renew(world)
+
+    def page(self, *, now: float, openmetrics: bool, gzip: bool) -> bytes:
+        """Everything known, for a scrape at `now` (seconds since 1970)."""
+        with self._making:
+            static = self._static_part(openmetrics=openmetrics)
+            if gzip and static.deflated is None:
+                static.deflated = deflated(static.families)
+        tail = self._tail(static, now, openmetrics=openmetrics)
+        return member(static.deflated, tail) if gzip and static.deflated else b"".join((*static.families, tail))
+
+    def _static_part(self, *, openmetrics: bool) -> _Static:
+        static = self._static.get(openmetrics)
+        with self._knowing:
+            if static is None or static.version != self._version:
+                known = [self._known[name] for name in sorted(self._known)]
+                static = self._static[openmetrics] = _joined(known, self._version, openmetrics=openmetrics)
+        return static
+
+    def _tail(self, static: _Static, now: float, *, openmetrics: bool) -> bytes:
+        own: bytes = (generate_openmetrics if openmetrics else generate_latest)(self._registry)
+        lines: list[str] = []
+        for head, moments in static.ages:
+            lines.append(head)
+            lines.extend(f"{series} {max(0.0, now - since)!r}\n" for series, since in moments)
+        return "".join(lines).encode() + own
+
+
+def _joined(known: Sequence[Known], version: int, *, openmetrics: bool) -> _Static:
+    families: list[bytes] = []
+    ages: list[tuple[str, Sequence[tuple[str, float]]]] = []
+    for metric, samples in _families(known):
+        head = text.head(metric, openmetrics=openmetrics)
+        if samples and metric.is_age:
+            ages.append((head, _moments(samples)))
+        elif samples:
+            families.append((head + samples).encode())
+    return _Static(version=version, families=families, ages=ages)
+
+
+def _families(known: Sequence[Known]) -> Iterator[_Family]:
+    """Every family with its samples of all owners, in the tables' order."""
+    for at, of_world in enumerate(WORLD_TABLES):
+        owners = [one.own[at] for one in known]
+        yield from _columns(of_world, [owner.cells[0] for owner in owners if owner and owner.cells])
+    domains = [domain.cells for one in known for domain in one.domains.values() if domain.cells]
+    of_domains: tuple[Table[Any], ...] = (*DOMAIN_TABLES, LEFT_OUT_TABLE)
+    for at, table in enumerate(of_domains):
+        yield from _columns(table, [cells[at] for cells in domains])
+
+
+def _columns(table: Table[Any], owners: Iterable[Cells]) -> Iterator[_Family]:
+    metrics = (metric for _, _, _, metric in table.columns)
+    return zip(metrics, map("".join, zip(*owners, strict=True)), strict=False)  # no owners, no columns
+
+
+def _moments(samples: str) -> Sequence[tuple[str, float]]:
+    """The series and the moments of ages; a number holds no blank, and a line no line feed."""
+    lines = (line.rpartition(" ") for line in samples.split("\n") if line)
+    return [(series, float(since)) for series, _, since in lines]

@@ -1,0 +1,190 @@
+"""What libvirt is asked, each as a function of a connection that blocks: it runs in a thread of `calls`.
+
+Any may raise `libvirt.libvirtError`; the adapter makes it one of ours.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import libvirt
+
+from hostd.hypervisor import Answer, NoSuchDomain, decode, percall
+from hostd.hypervisor.describe import Description, describe
+from hostd.hypervisor.link import is_alive
+from hostd.hypervisor.names import CONTROL_STATES, POOL_STATES, state_of
+from hostd.hypervisor.support import Support
+from hostd.model.domain import DomainFacts
+from hostd.model.host import Host
+from hostd.model.stats import Control, ControlState, Survey
+from hostd.model.storage import StoragePool, Volume
+
+_Binding: TypeAlias = Any  # libvirt's objects have no types
+
+_log = logging.getLogger(__name__)
+
+OCCUPIED_SECONDS = 1.0  # a monitor command that takes longer does not end soon
+
+# The groups that libvirt answers out of its own memory, whatever the domain does (read in its source).
+_SURVEY = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_INTERFACE
+# Those that speak with the domain's monitor.
+_NUMBERS = (
+    libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+    | libvirt.VIR_DOMAIN_STATS_BALLOON
+    | libvirt.VIR_DOMAIN_STATS_VCPU
+    | libvirt.VIR_DOMAIN_STATS_BLOCK
+)
+# Active ones only: for an inactive domain the BLOCK group opens its images, which may hang on a dead NFS server.
+_ACTIVE = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
+_NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+
+_GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
+
+
+def domains(connection: _Binding, channel_name: str) -> tuple[DomainFacts, ...]:
+    """All domains; one that cannot be described is left out."""
+    return tuple(_each_domain(connection, channel_name))
+
+
+def domain(connection: _Binding, uuid: str, channel_name: str) -> DomainFacts:
+    """One domain."""
+    return _facts(connection.lookupByUUIDString(uuid), channel_name)
+
+
+def survey(connection: _Binding, support: Support) -> Mapping[str, Survey]:
+    """All active domains, without speaking with any."""
+    records = support.ask("bulk_stats", lambda: connection.getAllDomainStats(_SURVEY, _ACTIVE))
+    if records is not None:
+        return {each.UUIDString(): decode.survey(params) for each, params in records}
+    known = {}
+    for each in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        try:
+            state, reason = state_of(*each.state())
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in _GONE:
+                raise
+            continue
+        known[each.UUIDString()] = Survey(state=state, reason=reason)
+    return known
+
+
+def answer(connection: _Binding, each: _Binding, support: Support, *, may_enter: bool) -> Answer:
+    """One domain's numbers, unless its monitor is occupied or `may_enter` is not so."""
+    control = _control(each, support)
+    if not may_enter or (control is not None and _is_stuck(control)):
+        return Answer(stats=None, control=control)
+    # When somebody else is at the monitor, what needs it is left out rather than waited for.
+    flags = _ACTIVE if control is None or control.state is ControlState.OK else _ACTIVE | _NOWAIT
+    records = support.ask("bulk_stats", lambda: connection.domainListGetStats([each], _NUMBERS, flags))
+    if records is not None and not records:
+        raise NoSuchDomain(f"ask: domain {each.UUIDString()} is not active")
+    params = {} if records is None else records[0][1]
+    if all(key.startswith("state.") for key in params):
+        params = _call_by_call(each, support)
+    return Answer(stats=decode.domain_stats(params), control=control)
+
+
+def host(connection: _Binding, support: Support, *, is_this_machine: bool) -> Host:
+    """The machine."""
+    _, memory_mib, cpus, *_ = connection.getInfo()
+    all_cells = libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS
+    memory: Mapping[str, int] = support.ask("host_memory_stats", lambda: connection.getMemoryStats(all_cells)) or {}
+    load1, load5, load15 = os.getloadavg() if is_this_machine else (None, None, None)
+    return Host(
+        cpus=cpus,
+        memory_total_bytes=memory.get("total", memory_mib * 1024) * 1024,
+        memory_free_bytes=memory["free"] * 1024 if "free" in memory else None,
+        load1=load1,
+        load5=load5,
+        load15=load15,
+    )
+
+
+def pools(connection: _Binding, support: Support) -> Mapping[str, str]:
+    """All storage pools, UUID to name."""
+    listed = support.ask("storage_pools", connection.listAllStoragePools)
+    return {pool.UUIDString(): pool.name() for pool in listed or ()}
+
+
+def pool(connection: _Binding, uuid: str, *, max_volumes: int) -> StoragePool:
+    """One pool, with at most so many of its volumes: libvirt looks at each image for them, and that may hang."""
+    each = connection.storagePoolLookupByUUIDString(uuid)
+    state, capacity, allocation, available = each.info()
+    is_active = bool(each.isActive())
+    return StoragePool(
+        uuid=uuid,
+        name=each.name(),
+        state=POOL_STATES[state] if 0 <= state < len(POOL_STATES) else None,
+        capacity_bytes=capacity if is_active else None,
+        allocation_bytes=allocation if is_active else None,
+        available_bytes=available if is_active else None,
+        volume_count=each.numOfVolumes() if is_active else None,
+        volumes=tuple(_volumes(each, max_volumes)) if is_active and max_volumes else (),
+    )
+
+
+def _each_domain(connection: _Binding, channel_name: str) -> Iterator[DomainFacts]:
+    for each in connection.listAllDomains():
+        try:
+            yield _facts(each, channel_name)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _GONE:  # gone between the list and the question
+                continue
+            if not is_alive(connection):
+                raise
+            _log.warning("domain %r is left out: %s", each.name(), error)  # it must not cost the others
+
+
+def _facts(each: _Binding, channel_name: str) -> DomainFacts:
+    state, reason = state_of(*each.state())
+    description = _description(each, channel_name)
+    is_active = each.isActive()
+    return DomainFacts(
+        uuid=each.UUIDString(),
+        name=each.name(),
+        id=each.ID() if is_active else None,
+        state=state,
+        reason=reason,
+        is_persistent=bool(each.isPersistent()),
+        os_type=description.os_type,
+        machine=description.machine,
+        memory_maximum_bytes=description.memory_maximum_bytes,
+        channel=description.channel if is_active else None,
+    )
+
+
+def _description(each: _Binding, channel_name: str) -> Description:
+    try:
+        return describe(each.XMLDesc(), channel_name=channel_name)
+    except ValueError as error:
+        _log.warning("domain %r: %s", each.name(), error)
+        return Description()
+
+
+def _control(each: _Binding, support: Support) -> Control | None:
+    info = support.ask("control_info", each.controlInfo)
+    if info is None:
+        return None
+    state, _details, milliseconds = info
+    known = CONTROL_STATES[state] if 0 <= state < len(CONTROL_STATES) else ControlState.ERROR
+    return Control(state=known, seconds=milliseconds / 1000)
+
+
+def _is_stuck(control: Control) -> bool:
+    is_occupied = control.state is ControlState.OCCUPIED and control.seconds >= OCCUPIED_SECONDS
+    return is_occupied or control.state is ControlState.ERROR
+
+
+def _call_by_call(each: _Binding, support: Support) -> percall.Params:
+    description = _description(each, "")
+    return percall.params_of(each, support, disks=description.disks, interfaces=description.interfaces)
+
+
+def _volumes(each: _Binding, most: int) -> Iterator[Volume]:
+    for volume in sorted(each.listAllVolumes(), key=lambda volume: str(volume.name()))[:most]:
+        try:
+            _type, capacity, allocation = volume.info()
+        except libvirt.libvirtError:
+            continue  # deleted since, or an image that libvirt cannot read; the pool and its others are well
+        yield Volume(name=volume.name(), capacity_bytes=capacity, allocation_bytes=allocation)

@@ -1,0 +1,1 @@
+"""The sampler: what is asked, when, and what a failure costs."""
