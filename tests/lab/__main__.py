@@ -3,9 +3,8 @@
 import argparse
 import sys
 
-from tests.lab import demo, standing
+from tests.lab import demo, lxc, prometheus, standing
 from tests.lab.image import DEFAULT_SUITE, base_image
-from tests.lab.prometheus import programs
 
 
 def main() -> int:
@@ -26,7 +25,9 @@ def main() -> int:
         case "image":
             for suite in arguments.suites:
                 base_image(suite)
-            programs()
+            prometheus.programs()
+            if not lxc.why_not():
+                lxc.programs()
             return 0
         case "up":
             return standing.up(arguments.guests)

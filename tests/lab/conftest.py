@@ -2,10 +2,11 @@
 
 What is dear is shared by the session (a libvirt takes 2 s, a guest 5 s); whoever breaks things takes his
 own: ``private_libvirtd``, ``boot``. A failed test shows the ends of all logs.
-Nothing is skipped here: what is missing on the machine is a failure that says to run ``make setup``.
+Nothing is skipped here for want of a package: that is a failure that says to run ``make setup``. Only the tests on an
+LXC host are skipped, for a user to whom libvirt gives none.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,9 +32,16 @@ class Boot(Protocol):
 
 
 class StartHostd(Protocol):
-    """Starts hostd and waits until it serves: ``start_hostd()``, ``start_hostd(uri)``."""
+    """Starts hostd and waits until it serves: ``start_hostd()``, ``start_hostd(uri)``, ``start_hostd({name: uri})``."""
 
-    def __call__(self, uri: str | None = None, *, guests: str = "", more: str = "") -> Hostd:
+    def __call__(
+        self,
+        uri: str | Mapping[str, str] | None = None,
+        *,
+        interval_seconds: float = 1.0,
+        guests: str = "",
+        more: str = "",
+    ) -> Hostd:
         """Start one, at the session's libvirt unless told another; the rest as in ``Hostd``."""
 
 
@@ -72,14 +80,14 @@ def logs(pytestconfig: pytest.Config) -> list[Path]:
 @pytest.fixture(scope="session")
 def libvirtd(logs: list[Path]) -> Iterator[PrivateLibvirt]:
     """The session's private libvirt: for tests that leave it running."""
-    with private_libvirt() as shared, _shown(logs, shared.log):
+    with private_libvirt() as shared, shown(logs, shared.log):
         yield shared
 
 
 @pytest.fixture
 def private_libvirtd(logs: list[Path]) -> Iterator[PrivateLibvirt]:
     """A libvirt of the test's own, to kill and to start again."""
-    with private_libvirt() as own, _shown(logs, own.log):
+    with private_libvirt() as own, shown(logs, own.log):
         yield own
 
 
@@ -107,9 +115,16 @@ def start_hostd(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[StartHos
     """Daemons of the test's own, ended at its end."""
     with ExitStack() as down:
 
-        def start(uri: str | None = None, *, guests: str = "", more: str = "") -> Hostd:
-            hostd = Hostd(uri or libvirtd.uri, libvirtd.folder / "hostd", guests=guests, more=more)
-            down.enter_context(_shown(logs, hostd.log))
+        def start(
+            uri: str | Mapping[str, str] | None = None,
+            *,
+            interval_seconds: float = 1.0,
+            guests: str = "",
+            more: str = "",
+        ) -> Hostd:
+            folder = libvirtd.folder / "hostd"
+            hostd = Hostd(uri or libvirtd.uri, folder, interval_seconds=interval_seconds, guests=guests, more=more)
+            down.enter_context(shown(logs, hostd.log))
             down.callback(hostd.stop)
             hostd.start()
             return hostd
@@ -124,7 +139,7 @@ def start_prometheus(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[Sta
 
         def start(hostd: Hostd, *, scrape: dict[str, Any] | None = None) -> Prometheus:
             server = Prometheus(hostd.address, libvirtd.folder / f"prometheus-{hostd.port}", scrape=scrape)
-            down.enter_context(_shown(logs, server.service.log))
+            down.enter_context(shown(logs, server.service.log))
             down.callback(server.stop)
             return server
 
@@ -134,7 +149,7 @@ def start_prometheus(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[Sta
 def _booted(libvirtd: PrivateLibvirt, spec: GuestSpec, logs: list[Path], down: ExitStack) -> Guest:
     guest = Guest.define(libvirtd, spec)
     down.callback(_remove, guest)
-    down.enter_context(_shown(logs, guest.console))
+    down.enter_context(shown(logs, guest.console))
     guest.start()
     guest.wait_ready()
     return guest
@@ -146,7 +161,8 @@ def _remove(guest: Guest) -> None:
 
 
 @contextmanager
-def _shown(logs: list[Path], log: Path) -> Iterator[None]:
+def shown(logs: list[Path], log: Path) -> Iterator[None]:
+    """Have a log shown under a test that fails meanwhile."""
     logs.append(log)
     yield
     logs.remove(log)

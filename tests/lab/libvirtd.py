@@ -13,7 +13,7 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import libvirt
@@ -67,15 +67,18 @@ class PrivateLibvirt:
         """The daemon's log."""
         return self.folder / "libvirtd.log"
 
-    def start(self) -> None:
-        """Start the daemon and wait until it answers; domains of an earlier one are found again."""
+    def start(self, *, env: Mapping[str, str] | None = None) -> None:
+        """Start the daemon and wait until it answers; domains of an earlier one are found again.
+
+        ``env`` adds to its environment: a library to load into it, for instance.
+        """
         command: list[Argument] = [system_tool("libvirtd"), "--pid-file", self.folder / "run/libvirtd.pid"]
         if os.geteuid() == 0:
             drop = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=-all"]
             command = [system_tool("setpriv"), *drop, *command]
         xdg = {f"XDG_{name.upper()}_HOME": str(self.folder / name) for name in ("config", "cache", "data")}
-        env = {**xdg, "XDG_RUNTIME_DIR": str(self.folder / "run"), "HOME": str(self.folder)}
-        service = self._service = Service(command, log=self.log, env=env)
+        own = {**xdg, "XDG_RUNTIME_DIR": str(self.folder / "run"), "HOME": str(self.folder)}
+        service = self._service = Service(command, log=self.log, env={**own, **(env or {})})
 
         def answers() -> bool:
             if not service.running:
@@ -94,9 +97,9 @@ class PrivateLibvirt:
 
     def kill(self) -> None:
         """End the daemon as a crash would (SIGKILL). Its guests go on running."""
-        self._drop_connection()  # or it would seem alive until the next call fails
         if self._service:
             self._service.kill()
+        self._drop_connection()  # or it would seem alive until the next call fails; a frozen one must be dead first
 
     @property
     def connection(self) -> libvirt.virConnect:
@@ -119,6 +122,18 @@ class PrivateLibvirt:
             disk.truncate(size_bytes)
         self._give_to_user(path)
         return path
+
+    def subfolder(self, name: str) -> Path:
+        """Make a folder in the lab's folder in which the daemon and QEMU may write."""
+        path = self.folder / name
+        path.mkdir()
+        self._give_to_user(path)
+        return path
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        return int((self.folder / "run/libvirtd.pid").read_text())
 
     def qemu_pid(self, domain: str) -> int:
         """Name the process of a running domain."""

@@ -1,10 +1,11 @@
 """Child processes of the lab: each is ours, has its log in a file, and is ended by its own pid."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +101,17 @@ def kill_and_wait(pid: int, deadline: float = 15) -> None:
     except ProcessLookupError:
         return
     wait_for(f"end of process {pid}", lambda: not alive(pid), deadline=deadline)
+
+
+@contextlib.contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Stop a process (SIGSTOP) for as long as the block lasts, as a hung one stands still; it may end meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def alive(pid: int) -> bool:

@@ -1,22 +1,17 @@
 """A real Prometheus that scrapes one target every second, and its promtool.
 
-The binaries are unpacked from Debian's package into the cache: installing it would start a server of its
-own on machines with systemd.
+The binaries are unpacked from Debian's package, never installed.
 """
 
 import json
-import shutil
-import tempfile
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.lab.cache import cached
-from tests.lab.debian import Suite, unpack
 from tests.lab.loopback import answers, fetch, free_port
 from tests.lab.processes import Argument, Service, output_of
-from tests.lab.progress import step
+from tests.lab.programs import unpacked
 from tests.lab.waiting import wait_for
 
 _PROGRAMS = ("prometheus", "promtool")
@@ -24,7 +19,7 @@ _PROGRAMS = ("prometheus", "promtool")
 
 def programs() -> Path:
     """Give the folder with the two programs, from the cache or newly fetched."""
-    return cached("prometheus", ["bookworm", *_PROGRAMS], _fetch)
+    return unpacked("prometheus", _PROGRAMS)
 
 
 def promtool(*arguments: str, stdin: str | None = None) -> str:
@@ -78,14 +73,3 @@ class Prometheus:
         if not self.service.running:
             raise RuntimeError(f"Prometheus ended at once\n{self.service.log_tail()}")
         return answers(f"{self.url}/-/ready")
-
-
-def _fetch(place: Path) -> None:
-    with (
-        step("fetching Prometheus from Debian", about_seconds=8),
-        tempfile.TemporaryDirectory(prefix=".build-", dir=place.parent) as scratch,
-    ):
-        unpacked = Path(scratch) / "unpacked"
-        unpack([Suite("bookworm", Path(scratch)).alone("prometheus")], unpacked)
-        for program in _PROGRAMS:
-            shutil.move(unpacked / "usr/bin" / program, place / program)
