@@ -43,6 +43,10 @@ test: setup guestagent.pyz ## every test, the lab's included (minutes)
 test-unit: venv ## the tests that need no lab (seconds)
 	$(BIN)/pytest -m "not lab" $(ARGS)
 
+.PHONY: bench
+bench: venv ## measure every figure beside its peer and print one table (4 minutes; ARGS="--json FILE FIGURE …")
+	@$(BIN)/python -m bench $(ARGS)
+
 .PHONY: demo
 demo: setup guestagent.pyz ## two real guests, hostd, and a table of what it says (ARGS=--once)
 	@$(LAB) demo $(ARGS)

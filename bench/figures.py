@@ -1,0 +1,48 @@
+"""Every figure: its name, what it is of, its target in the words it was set in, and the function that measures it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench import collection, events, footprint, render, scrape, stuck
+from bench.outcome import Outcome, Reading, Unit, ratio
+from bench.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row: `at_most` is the target for the outcome's `judged`, `target` the same in words."""
+
+    name: str
+    what: str
+    target: str
+    at_most: float
+    measure: Callable[[Stage], Outcome]
+
+    def is_met(self, outcome: Outcome) -> bool:
+        """Whether the target is met."""
+        return outcome.judged.value <= self.at_most and outcome.holds
+
+
+def rendering(_stage: Stage) -> Outcome:
+    """The page of 1,000 domains, as a share of what prometheus_client takes for the same families."""
+    result = render.measure()
+    measured = Reading(value=result.ours, unit=Unit.SECONDS, of=f"for {result.samples:,} samples")
+    beside = Reading(value=result.theirs, unit=Unit.SECONDS, of="generate_latest")
+    return Outcome(measured=measured, beside=beside, judged=ratio(measured, beside))
+
+
+# In the order they run: what leaves libvirt as it was comes before what hangs a domain.
+FIGURES = (
+    Figure("collection", "one full collection, wall time", "≤ 0.7", 0.7, collection.measure),
+    Figure("scrape", "GET /metrics, median", "≤ 1/20, ≥ 5 x the samples", 1 / 20, scrape.beside_exporter),
+    Figure("slowest", "slowest /metrics of 200 during collections", "≤ 50 ms", 0.050, scrape.slowest),
+    Figure("stall", "longest stall of the event loop", "≤ 50 ms", 0.050, scrape.longest_stall),
+    Figure("rendering", "rendering 1,000 domains x 80 samples", "≤ 1/10", 1 / 10, rendering),
+    Figure("events", "libvirt event to visible counter, p99", "≤ 100 ms", 0.100, events.measure),
+    Figure("memory", "hostd's memory at the real domains", "≤ 80 MB", 80e6, footprint.memory),
+    Figure("cpu", "hostd's CPU, 10 s interval", "≤ 3 % of a core", 0.03, footprint.cpu),
+    Figure("memory-1000", "hostd's memory at 1,000 domains", "≤ 200 MB", 200e6, footprint.memory_of_many),
+    Figure("stuck-age", "one QEMU stopped: age of the others' data", "≤ 2 intervals", 2.0, stuck.others_age),
+    # 1.5 stands for unchanged: it leaves room for the noise of two medians.
+    Figure("stuck-scrape", "one QEMU stopped: GET /metrics, median", "unchanged (≤ 1.5 x)", 1.5, stuck.scrape_time),
+)
