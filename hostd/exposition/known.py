@@ -7,14 +7,14 @@ it is comes before what its guest claims, so that no guest can push out what lib
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import is_
 
 from hostd import telemetry
 from hostd.exposition import text
-from hostd.exposition.render import UNTELLABLE, Cells, Owner, Table, Told, first, render, table_of
+from hostd.exposition.render import NOTHING, UNTELLABLE, Owner, Table, Told, first, render, table_of
 from hostd.metrics import CONNECTION_LABEL, DOMAIN_LABELS, DOMAIN_SCOPES, WORLD_SCOPES
-from hostd.metrics.row import Scope, gauge, itself, one, whole
+from hostd.metrics.row import Scope, gauge, itself, whole
 from hostd.model.domain import Domain
 from hostd.model.world import World
 
@@ -28,7 +28,6 @@ LEFT_OUT: Scope[int, int, int] = Scope(
         gauge(
             "hostd_domain_series_left_out",
             "Series of the domain beyond exposition.max_series_per_domain, which are not on the page.",
-            one,
         ),
     ),
 )
@@ -39,19 +38,19 @@ WORLD_TABLES: tuple[Table[World], ...] = tuple(table_of(scope) for scope in WORL
 DOMAIN_TABLES: tuple[Table[Domain], ...] = tuple(table_of(scope) for scope in DOMAIN_SCOPES)
 LEFT_OUT_TABLE: Table[int] = table_of(LEFT_OUT)
 
-_WIDTHS = tuple(len(table.columns) for table in DOMAIN_TABLES)
+_WIDTHS = tuple(len(table.metrics) for table in DOMAIN_TABLES)
 
 
 @dataclass(slots=True)  # not frozen only because that takes three times as long to make
 class Rendered:
-    """One owner; without any cells if it cannot be rendered."""
+    """One owner; nothing is told of it if it cannot be rendered."""
 
     whose: tuple[str, ...]  # the connection's name, and then a domain's own
     identity: str = ""  # what that makes of labels, for all its series
-    told: Sequence[Told] = ()  # for the next time: all there is
-    cells: list[Cells] = field(default_factory=list)  # for the page: a table each, within the limit
+    told: Sequence[Told] = ()  # for the next time: all there is, a table each
+    shown: Sequence[Told] = ()  # for the page: what of it is within the limit, and how many are not
     left_out: int = 0
-    how_many: Told = LEFT_OUT_TABLE.nothing
+    how_many: Told = NOTHING
     is_failed: bool = False
 
 
@@ -93,17 +92,17 @@ def _limited(domain: Domain, whose: tuple[str, ...], before: Rendered | None, ma
         return rendered
     room = max_series - 1  # one says how many are left out
     if sum([len(one[2]) * width for one, width in zip(rendered.told, _WIDTHS, strict=True)]) > room:
-        rendered.cells, rendered.left_out = first(DOMAIN_TABLES, rendered.told, room)
+        rendered.shown, rendered.left_out = first(rendered.told, room)
     if rendered.left_out:
         telemetry.SERIES_DROPPED.inc(rendered.left_out)
         if not (before and before.left_out):
             what = "domain %r: %d series are beyond exposition.max_series_per_domain and left out"
             _log.warning(what, domain.name, rendered.left_out)
-    last = before.how_many if before and before.whose == whose else LEFT_OUT_TABLE.nothing
+    last = before.how_many if before and before.whose == whose else NOTHING
     rendered.how_many = last
     if last[0] != rendered.left_out:
         rendered.how_many = render(LEFT_OUT_TABLE, rendered.left_out, rendered.identity, last)
-    rendered.cells.append(rendered.how_many[3])
+    rendered.shown = [*rendered.shown, rendered.how_many]
     return rendered
 
 
@@ -113,7 +112,7 @@ def _guarded(tables: Sequence[Table[Owner]], owner: Owner, whose: tuple[str, ...
         if before is not None and before.told and before.whose == whose:
             identity, known = before.identity, before.told
         else:
-            identity, known = _identity(whose), [table.nothing for table in tables]
+            identity, known = _identity(whose), [NOTHING] * len(tables)
         told = [
             one if (part := table.part(owner)) is one[0] else render(table, part, identity, one)
             for table, one in zip(tables, known, strict=True)
@@ -123,12 +122,12 @@ def _guarded(tables: Sequence[Table[Owner]], owner: Owner, whose: tuple[str, ...
         if before is not None and before.is_failed:
             return before
         # not by its name, which may be what is wrong with it
-        what = f"domain {whose[2]}" if whose[1:] else f"connection {whose[0]!r}: {tables[0].columns[0][0]}"
+        what = f"domain {whose[2]}" if whose[1:] else f"connection {whose[0]!r}: {tables[0].metrics[0].name}"
         _log.warning("%s: cannot be rendered and is left out: %s: %s", what, type(error).__name__, error)
         return Rendered(whose, is_failed=True)
     if before is not None and before.told and all(map(is_, told, before.told)):
         return before
-    return Rendered(whose, identity, told, [cells for _, _, _, cells in told])
+    return Rendered(whose, identity, told, told)
 
 
 def _identity(whose: tuple[str, ...]) -> str:

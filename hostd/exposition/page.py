@@ -5,8 +5,9 @@ that is asked for. Only the tail, the ages and what hostd counts of itself, is m
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -17,15 +18,14 @@ from hostd import telemetry
 from hostd.exposition import text
 from hostd.exposition.compression import Deflated, deflated, member
 from hostd.exposition.known import DOMAIN_TABLES, LEFT_OUT_TABLE, WORLD_TABLES, Known
-from hostd.exposition.render import Cells, Table
+from hostd.exposition.render import Table, Told, numbers_of
 from hostd.metrics.row import Metric
 from hostd.model.world import World
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-
-_Family = tuple[Metric[Any], str]  # and its samples
+_Family = tuple[Metric[Any], Sequence[bytes], Sequence[bytes]]  # and its samples: the labels and the number of each
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,39 +81,40 @@ class Exposition:
         lines: list[str] = []
         for head, moments in static.ages:
             lines.append(head)
-            lines.extend(f"{series} {max(0.0, now - since)!r}\n" for series, since in moments)
+            lines.extend(f"{series}{max(0.0, now - since)!r}\n" for series, since in moments)
         return "".join(lines).encode() + own
 
 
 def _joined(known: Sequence[Known], version: int, *, openmetrics: bool) -> _Static:
     families: list[bytes] = []
     ages: list[tuple[str, Sequence[tuple[str, float]]]] = []
-    for metric, samples in _families(known):
+    for metric, labels, numbers in _families(known):
         head = text.head(metric, openmetrics=openmetrics)
-        if samples and metric.is_age:
-            ages.append((head, _moments(samples)))
-        elif samples:
-            families.append((head + samples).encode())
+        if metric.is_age:
+            series = [metric.name + of.decode() for of in labels]
+            ages.append((head, list(zip(series, map(float, numbers), strict=True))))
+        else:
+            families.append(head.encode() + text.lines(metric.name, labels, numbers))
     return _Static(version=version, families=families, ages=ages)
 
 
 def _families(known: Sequence[Known]) -> Iterator[_Family]:
-    """Every family with its samples of all owners, in the tables' order."""
+    """Every family of which something is known, with its samples of all owners, in the tables' order."""
     for at, of_world in enumerate(WORLD_TABLES):
         owners = [one.own[at] for one in known]
-        yield from _columns(of_world, [owner.cells[0] for owner in owners if owner and owner.cells])
-    domains = [domain.cells for one in known for domain in one.domains.values() if domain.cells]
+        yield from _columns(of_world, [owner.shown[0] for owner in owners if owner and owner.shown])
+    domains = [domain.shown for one in known for domain in one.domains.values() if domain.shown]
     of_domains: tuple[Table[Any], ...] = (*DOMAIN_TABLES, LEFT_OUT_TABLE)
     for at, table in enumerate(of_domains):
-        yield from _columns(table, [cells[at] for cells in domains])
+        yield from _columns(table, [shown[at] for shown in domains])
 
 
-def _columns(table: Table[Any], owners: Iterable[Cells]) -> Iterator[_Family]:
-    metrics = (metric for _, _, _, metric in table.columns)
-    return zip(metrics, map("".join, zip(*owners, strict=True)), strict=False)  # no owners, no columns
-
-
-def _moments(samples: str) -> Sequence[tuple[str, float]]:
-    """The series and the moments of ages; a number holds no blank, and a line no line feed."""
-    lines = (line.rpartition(" ") for line in samples.split("\n") if line)
-    return [(series, float(since)) for series, _, since in lines]
+def _columns(table: Table[Any], owners: Sequence[Told]) -> Iterator[_Family]:
+    labels = list(chain.from_iterable([texts for _, _, texts, _ in owners]))
+    of_all = numbers_of(owners)
+    for at, metric in enumerate(table.metrics):
+        numbers = of_all[at :: len(table.metrics)]
+        if numbers and all(numbers):
+            yield metric, labels, numbers
+        elif any(numbers):
+            yield metric, list(compress(labels, numbers)), list(filter(None, numbers))

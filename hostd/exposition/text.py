@@ -5,12 +5,9 @@ written is left out, but one bad line on a page costs the whole page.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hostd.metrics.row import Kind, Metric
-
-LIMIT = 2**1023
-"""Below it, on both sides, whole numbers are ones that Prometheus can read; beyond are few and take the slow way."""
 
 _NOT_FINITE = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 
@@ -70,6 +67,14 @@ def head(metric: Metric[object], *, openmetrics: bool) -> str:
     is_counter = openmetrics and metric.kind is Kind.COUNTER
     family = metric.name.removesuffix("_total") if is_counter else metric.name
     return f"# HELP {family} {_escape_help(metric.help)}\n# TYPE {family} {metric.kind.value}\n"
+
+
+def lines(name: str, labels: Sequence[bytes], numbers: Sequence[bytes]) -> bytes:
+    """The samples of a family: of each what `labels` made, and its number. One join: no line is made by itself."""
+    pieces = [name.encode(), b"", b"", b"\n"] * len(labels)
+    pieces[1::4] = labels
+    pieces[2::4] = numbers
+    return b"".join(pieces)
 
 
 def _escape(value: str) -> str:

@@ -3,33 +3,33 @@
 from collections.abc import Iterable
 from typing import Any
 
-from hostd.metrics.row import Metric, Scope, counter, gauge, itself, one
+from hostd.metrics.row import Metric, Scope, counter, gauge, itself
 from hostd.model.host import Connection, ConnectionFacts, Host
 from hostd.model.world import World
 
-DOMAINS: tuple[Metric[float], ...] = (gauge("libvirt_domains", "Domains that libvirt knows, active or not.", one),)
+DOMAINS: tuple[Metric[float], ...] = (gauge("libvirt_domains", "Domains that libvirt knows, active or not."),)
 
 CONNECTION: tuple[Metric[Connection], ...] = (
-    gauge("libvirt_up", "1 while libvirt answers, 0 while it does not and hostd waits for it.", lambda c: c.is_up),
+    gauge("libvirt_up", "1 while libvirt answers, 0 while it does not and hostd waits for it.", "is_up"),
     counter(
         "hostd_libvirt_connects_total",
         "Connections to libvirt that were opened and listened to, the first included.",
-        lambda c: c.connects,
+        "connects",
     ),
-    counter("hostd_libvirt_losses_total", "Connections to libvirt that were lost.", lambda c: c.losses),
+    counter("hostd_libvirt_losses_total", "Connections to libvirt that were lost.", "losses"),
 )
 
 CONNECTION_INFO: tuple[Metric[float], ...] = (
-    gauge("libvirt_connection_info", "What is at the other end: driver, versions and the host's name.", one),
+    gauge("libvirt_connection_info", "What is at the other end: driver, versions and the host's name."),
 )
 
 HOST: tuple[Metric[Host], ...] = (
-    gauge("libvirt_host_cpus", "CPUs of the host that are online.", lambda h: h.cpus),
-    gauge("libvirt_host_memory_total_bytes", "Memory of the host.", lambda h: h.memory_total_bytes),
-    gauge("libvirt_host_memory_free_bytes", "Memory of the host that nobody uses.", lambda h: h.memory_free_bytes),
-    gauge("libvirt_host_load1", "Load of the host over 1 minute.", lambda h: h.load1),
-    gauge("libvirt_host_load5", "Load of the host over 5 minutes.", lambda h: h.load5),
-    gauge("libvirt_host_load15", "Load of the host over 15 minutes.", lambda h: h.load15),
+    gauge("libvirt_host_cpus", "CPUs of the host that are online.", "cpus"),
+    gauge("libvirt_host_memory_total_bytes", "Memory of the host.", "memory_total_bytes"),
+    gauge("libvirt_host_memory_free_bytes", "Memory of the host that nobody uses.", "memory_free_bytes"),
+    gauge("libvirt_host_load1", "Load of the host over 1 minute.", "load1"),
+    gauge("libvirt_host_load5", "Load of the host over 5 minutes.", "load5"),
+    gauge("libvirt_host_load15", "Load of the host over 15 minutes.", "load15"),
 )
 
 

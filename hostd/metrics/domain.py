@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself, one, whole
+from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself, whole
 from hostd.model.domain import Domain, DomainFacts
 from hostd.model.stats import (
     BalloonStats,
@@ -26,22 +26,21 @@ from hostd.model.stats import (
 VCPU_STATES = ("offline", "running", "blocked")
 
 INFO: tuple[Metric[float], ...] = (
-    gauge("libvirt_domain_info", "What the domain is: type of its operating system, machine, persistence.", one),
+    gauge("libvirt_domain_info", "What the domain is: type of its operating system, machine, persistence."),
 )
 
 STATE: tuple[Metric[float], ...] = (
-    gauge("libvirt_domain_state", "1 for the state that the domain is in, 0 for the others.", one),
+    gauge("libvirt_domain_state", "1 for the state that the domain is in, 0 for the others."),
 )
 
 REASON: tuple[Metric[float], ...] = (
-    gauge("libvirt_domain_state_reason_info", "Why the domain is in its state, in libvirt's words.", one),
+    gauge("libvirt_domain_state_reason_info", "Why the domain is in its state, in libvirt's words."),
 )
 
 EVENTS: tuple[Metric[float], ...] = (
     counter(
         "libvirt_domain_events_total",
         "Lifecycle events that libvirt told of since hostd has known the domain, by event and detail.",
-        one,
     ),
 )
 
@@ -49,12 +48,12 @@ DOMAIN: tuple[Metric[Domain], ...] = (
     gauge(
         "hostd_domain_responsive",
         "1 if the domain answered when libvirt was last asked for its numbers; 0 if it did not, and then it has none.",
-        lambda d: d.is_responsive,
+        "is_responsive",
     ),
     age(
         "hostd_domain_sample_age_seconds",
         "How long ago the domain last gave its numbers; hostd collects on an interval, not at each scrape.",
-        lambda d: d.answered_at,
+        "answered_at",
     ),
 )
 
@@ -62,7 +61,6 @@ CONTROL_STATE: tuple[Metric[float], ...] = (
     gauge(
         "libvirt_domain_control_state",
         "1 for the state of the way to the domain's monitor, 0 for the others; occupied for long is a stuck domain.",
-        one,
     ),
 )
 
@@ -70,7 +68,7 @@ CONTROL: tuple[Metric[Control], ...] = (
     gauge(
         "libvirt_domain_control_state_seconds",
         "How long the way to the domain's monitor had been in its state when libvirt was asked.",
-        lambda c: c.seconds,
+        "seconds",
     ),
 )
 
@@ -78,12 +76,12 @@ PROCESS: tuple[Metric[ProcessStats], ...] = (
     counter(
         "hostd_domain_process_cpu_seconds_total",
         "CPU time of the domain's process by the host's kernel, known also while its monitor is stuck.",
-        lambda p: p.cpu_seconds,
+        "cpu_seconds",
     ),
     gauge(
         "hostd_domain_process_resident_bytes",
         "Memory that the domain's process holds by the host's kernel, known also while its monitor is stuck.",
-        lambda p: p.resident_bytes,
+        "resident_bytes",
     ),
 )
 
@@ -91,12 +89,12 @@ PRESSURE: tuple[Metric[Pressure], ...] = (
     counter(
         "hostd_domain_pressure_waiting_seconds_total",
         "Time that some task of the domain could not go on for want of the resource (PSI of its control group).",
-        lambda p: p.waiting_seconds,
+        "waiting_seconds",
     ),
     counter(
         "hostd_domain_pressure_stalled_seconds_total",
         "Time that no task of the domain could go on for want of the resource (PSI of its control group).",
-        lambda p: p.stalled_seconds,
+        "stalled_seconds",
     ),
 )
 
@@ -104,96 +102,92 @@ STATS: tuple[Metric[DomainStats], ...] = (
     counter(
         "libvirt_domain_info_cpu_time_seconds_total",
         "CPU time the host has spent on the domain, its emulator included.",
-        lambda s: s.cpu.time_seconds,
+        "cpu.time_seconds",
     ),
     counter(
         "libvirt_domain_cpu_user_seconds_total",
         "CPU time the host has spent on the domain in user mode.",
-        lambda s: s.cpu.user_seconds,
+        "cpu.user_seconds",
     ),
     counter(
         "libvirt_domain_cpu_system_seconds_total",
         "CPU time the host has spent on the domain in its kernel.",
-        lambda s: s.cpu.system_seconds,
+        "cpu.system_seconds",
     ),
-    gauge("libvirt_domain_vcpu_current", "Virtual CPUs that the domain has online.", lambda s: s.vcpus_current),
-    gauge("libvirt_domain_vcpu_maximum", "Virtual CPUs that the domain may have.", lambda s: s.vcpus_maximum),
+    gauge("libvirt_domain_vcpu_current", "Virtual CPUs that the domain has online.", "vcpus_current"),
+    gauge("libvirt_domain_vcpu_maximum", "Virtual CPUs that the domain may have.", "vcpus_maximum"),
 )
 
 BALLOON: tuple[Metric[BalloonStats], ...] = (
     gauge(
         "libvirt_domain_memory_stats_current_balloon_bytes",
         "Memory that the domain has now, by its balloon.",
-        lambda b: b.current_bytes,
+        "current_bytes",
     ),
-    gauge("libvirt_domain_memory_stats_maximum_bytes", "Memory that the domain may have.", lambda b: b.maximum_bytes),
-    gauge(
-        "libvirt_domain_memory_stats_rss_bytes", "Host memory that the domain's process holds.", lambda b: b.rss_bytes
-    ),
+    gauge("libvirt_domain_memory_stats_maximum_bytes", "Memory that the domain may have.", "maximum_bytes"),
+    gauge("libvirt_domain_memory_stats_rss_bytes", "Host memory that the domain's process holds.", "rss_bytes"),
     gauge(
         "libvirt_domain_memory_stats_available_bytes",
         "Memory that the guest's kernel sees, by its balloon driver.",
-        lambda b: b.available_bytes,
+        "available_bytes",
     ),
     gauge(
         "libvirt_domain_memory_stats_usable_bytes",
         "Memory that the balloon could take without making the guest swap, by its driver.",
-        lambda b: b.usable_bytes,
+        "usable_bytes",
     ),
     gauge(
         "libvirt_domain_memory_stats_unused_bytes",
         "Memory that the guest leaves unused, by its balloon driver.",
-        lambda b: b.unused_bytes,
+        "unused_bytes",
     ),
     gauge(
         "libvirt_domain_memory_stats_disk_caches_bytes",
         "Memory of the guest that holds copies of what is on disk, by its balloon driver.",
-        lambda b: b.disk_caches_bytes,
+        "disk_caches_bytes",
     ),
     counter(
         "libvirt_domain_memory_stats_swap_in_bytes_total",
         "Data that the guest read from its swap, by its balloon driver.",
-        lambda b: b.swap_in_bytes,
+        "swap_in_bytes",
     ),
     counter(
         "libvirt_domain_memory_stats_swap_out_bytes_total",
         "Data that the guest wrote to its swap, by its balloon driver.",
-        lambda b: b.swap_out_bytes,
+        "swap_out_bytes",
     ),
     counter(
         "libvirt_domain_memory_stats_major_fault_total",
         "Page faults of the guest that had to wait for a disk, by its balloon driver.",
-        lambda b: b.major_faults,
+        "major_faults",
     ),
     counter(
         "libvirt_domain_memory_stats_minor_fault_total",
         "Page faults of the guest that did not wait for a disk, by its balloon driver.",
-        lambda b: b.minor_faults,
+        "minor_faults",
     ),
     gauge(
         "libvirt_domain_memory_stats_last_update_timestamp_seconds",
         "When the balloon driver last told of the guest's memory; without a stats period it never does.",
-        lambda b: b.last_update_seconds,
+        "last_update_seconds",
     ),
 )
 
 VCPU_STATE: tuple[Metric[float], ...] = (
-    gauge("libvirt_domain_vcpu_state", "1 for the state that the virtual CPU is in, 0 for the others.", one),
+    gauge("libvirt_domain_vcpu_state", "1 for the state that the virtual CPU is in, 0 for the others."),
 )
 
 VCPU: tuple[Metric[VcpuStats], ...] = (
-    counter(
-        "libvirt_domain_vcpu_time_seconds_total", "CPU time that the virtual CPU has used.", lambda v: v.time_seconds
-    ),
+    counter("libvirt_domain_vcpu_time_seconds_total", "CPU time that the virtual CPU has used.", "time_seconds"),
     counter(
         "libvirt_domain_vcpu_wait_seconds_total",
         "Time the virtual CPU waited while the host ran something else; 0 unless the host keeps schedstats.",
-        lambda v: v.wait_seconds,
+        "wait_seconds",
     ),
     counter(
         "libvirt_domain_vcpu_delay_seconds_total",
         "Time the virtual CPU was ready and queued behind something else: what its guest sees as steal.",
-        lambda v: v.delay_seconds,
+        "delay_seconds",
     ),
 )
 
@@ -203,53 +197,51 @@ def _interface(what: str, help_: str) -> tuple[str, str]:
 
 
 INTERFACE: tuple[Metric[InterfaceStats], ...] = (
-    counter(*_interface("receive_bytes", "Bytes received"), lambda i: i.receive_bytes),
-    counter(*_interface("receive_packets", "Packets received"), lambda i: i.receive_packets),
-    counter(*_interface("receive_errors", "Errors on receiving"), lambda i: i.receive_errors),
-    counter(*_interface("receive_drops", "Packets dropped on receiving"), lambda i: i.receive_drops),
-    counter(*_interface("transmit_bytes", "Bytes sent"), lambda i: i.transmit_bytes),
-    counter(*_interface("transmit_packets", "Packets sent"), lambda i: i.transmit_packets),
-    counter(*_interface("transmit_errors", "Errors on sending"), lambda i: i.transmit_errors),
-    counter(*_interface("transmit_drops", "Packets dropped on sending"), lambda i: i.transmit_drops),
+    counter(*_interface("receive_bytes", "Bytes received"), "receive_bytes"),
+    counter(*_interface("receive_packets", "Packets received"), "receive_packets"),
+    counter(*_interface("receive_errors", "Errors on receiving"), "receive_errors"),
+    counter(*_interface("receive_drops", "Packets dropped on receiving"), "receive_drops"),
+    counter(*_interface("transmit_bytes", "Bytes sent"), "transmit_bytes"),
+    counter(*_interface("transmit_packets", "Packets sent"), "transmit_packets"),
+    counter(*_interface("transmit_errors", "Errors on sending"), "transmit_errors"),
+    counter(*_interface("transmit_drops", "Packets dropped on sending"), "transmit_drops"),
 )
 
 BLOCK: tuple[Metric[BlockStats], ...] = (
-    counter("libvirt_domain_block_stats_read_bytes_total", "Bytes read from the disk.", lambda b: b.read_bytes),
-    counter("libvirt_domain_block_stats_read_requests_total", "Read requests to the disk.", lambda b: b.read_requests),
+    counter("libvirt_domain_block_stats_read_bytes_total", "Bytes read from the disk.", "read_bytes"),
+    counter("libvirt_domain_block_stats_read_requests_total", "Read requests to the disk.", "read_requests"),
     counter(
         "libvirt_domain_block_stats_read_time_seconds_total",
         "Time spent on reads of the disk.",
-        lambda b: b.read_seconds,
+        "read_seconds",
     ),
-    counter("libvirt_domain_block_stats_write_bytes_total", "Bytes written to the disk.", lambda b: b.write_bytes),
-    counter(
-        "libvirt_domain_block_stats_write_requests_total", "Write requests to the disk.", lambda b: b.write_requests
-    ),
+    counter("libvirt_domain_block_stats_write_bytes_total", "Bytes written to the disk.", "write_bytes"),
+    counter("libvirt_domain_block_stats_write_requests_total", "Write requests to the disk.", "write_requests"),
     counter(
         "libvirt_domain_block_stats_write_time_seconds_total",
         "Time spent on writes to the disk.",
-        lambda b: b.write_seconds,
+        "write_seconds",
     ),
-    counter("libvirt_domain_block_stats_flush_requests_total", "Flushes of the disk.", lambda b: b.flush_requests),
+    counter("libvirt_domain_block_stats_flush_requests_total", "Flushes of the disk.", "flush_requests"),
     counter(
         "libvirt_domain_block_stats_flush_time_seconds_total",
         "Time spent on flushes of the disk.",
-        lambda b: b.flush_seconds,
+        "flush_seconds",
     ),
     gauge(
         "libvirt_domain_block_stats_capacity_bytes",
         "Size of the disk as the guest sees it.",
-        lambda b: b.capacity_bytes,
+        "capacity_bytes",
     ),
     gauge(
         "libvirt_domain_block_stats_allocation_bytes",
         "Highest byte of the disk's image that was written.",
-        lambda b: b.allocation_bytes,
+        "allocation_bytes",
     ),
     gauge(
         "libvirt_domain_block_stats_physical_bytes",
         "Size of what holds the disk's image: file or block device.",
-        lambda b: b.physical_bytes,
+        "physical_bytes",
     ),
 )
 
@@ -286,8 +278,7 @@ def _pressures(process: ProcessStats) -> Iterable[tuple[tuple[str, ...], Pressur
 
 
 def _vcpus(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], VcpuStats]]:
-    for vcpu in stats.vcpus:
-        yield (str(vcpu.number),), vcpu
+    return [((str(vcpu.number),), vcpu) for vcpu in stats.vcpus]
 
 
 def _vcpu_states(stats: DomainStats) -> tuple[tuple[tuple[str, ...], float], ...]:
@@ -302,14 +293,12 @@ def _items_of_vcpu_states(states: tuple[tuple[int, str | None], ...]) -> tuple[t
 
 
 def _interfaces(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], InterfaceStats]]:
-    for interface in stats.interfaces:
-        # SR-IOV and user-mode interfaces have no device on the host; their place keeps them apart
-        yield (interface.name or f"#{interface.index}",), interface
+    # SR-IOV and user-mode interfaces have no device on the host; their place keeps them apart
+    return [((interface.name or f"#{interface.index}",), interface) for interface in stats.interfaces]
 
 
 def _blocks(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], BlockStats]]:
-    for block in stats.blocks:
-        yield (block.device,), block
+    return [((block.device,), block) for block in stats.blocks]
 
 
 SCOPES: tuple[Scope[Domain, Any, Any], ...] = (

@@ -7,7 +7,7 @@ become label values only through the protocol's own limits, and its clock is nev
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself, one
+from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself
 from hostd.model.domain import Domain, Guest
 from protocol.errors import DropReason
 from protocol.messages import CpuTimes, Filesystem, Hello, Load, Memory, Report
@@ -16,78 +16,76 @@ LINE: tuple[Metric[Guest], ...] = (
     gauge(
         "guest_agent_connected",
         "1 while an agent in the guest has a session with hostd, else 0.",
-        lambda g: g.is_connected,
+        "is_connected",
     ),
-    counter("hostd_guest_sessions_total", "Sessions that the guest's agents began.", lambda g: g.sessions),
-    counter("hostd_guest_reports_total", "Reports that came from the guest.", lambda g: g.reports),
-    counter(
-        "hostd_guest_reconnects_total", "Times that hostd opened the guest's channel anew.", lambda g: g.reconnects
-    ),
+    counter("hostd_guest_sessions_total", "Sessions that the guest's agents began.", "sessions"),
+    counter("hostd_guest_reports_total", "Reports that came from the guest.", "reports"),
+    counter("hostd_guest_reconnects_total", "Times that hostd opened the guest's channel anew.", "reconnects"),
     age(
         "guest_report_age_seconds",
         "How long ago the guest last reported, by the host's clock; also after its numbers were dropped as too old.",
-        lambda g: g.reported_at,
+        "reported_at",
     ),
 )
 
 DROPS: tuple[Metric[float], ...] = (
-    counter("hostd_guest_input_dropped_total", "Pieces of the guest's input that were thrown away, by reason.", one),
+    counter("hostd_guest_input_dropped_total", "Pieces of the guest's input that were thrown away, by reason."),
 )
 
 AGENT: tuple[Metric[float], ...] = (
-    gauge("guest_agent_info", "The agent in the guest, and the system it runs on, as it calls itself.", one),
+    gauge("guest_agent_info", "The agent in the guest, and the system it runs on, as it calls itself."),
 )
 
 REPORT: tuple[Metric[Report], ...] = (
-    gauge("guest_uptime_seconds", "How long the guest's kernel has run.", lambda r: r.uptime_seconds),
-    gauge("guest_cpus", "CPUs that the guest has online.", lambda r: r.cpus),
+    gauge("guest_uptime_seconds", "How long the guest's kernel has run.", "uptime_seconds"),
+    gauge("guest_cpus", "CPUs that the guest has online.", "cpus"),
     gauge(
         "guest_filesystems_left_out",
         "Filesystems that the guest has mounted beyond the number it may report.",
-        lambda r: r.filesystems_left_out,
+        "filesystems_left_out",
     ),
     counter(
         "guest_agent_dropped_frames_total",
         "Pieces of hostd's output that the agent threw away since it started.",
-        lambda r: r.dropped_frames,
+        "dropped_frames",
     ),
 )
 
 CPU: tuple[Metric[float | None], ...] = (
-    counter("guest_cpu_seconds_total", "Time that all CPUs of the guest together spent in the mode.", lambda s: s),
+    counter("guest_cpu_seconds_total", "Time that all CPUs of the guest together spent in the mode."),
 )
 
 MEMORY: tuple[Metric[Memory], ...] = (
-    gauge("guest_memory_total_bytes", "Memory that the guest's kernel manages.", lambda m: m.total_bytes),
-    gauge("guest_memory_free_bytes", "Memory of the guest that nobody uses.", lambda m: m.free_bytes),
+    gauge("guest_memory_total_bytes", "Memory that the guest's kernel manages.", "total_bytes"),
+    gauge("guest_memory_free_bytes", "Memory of the guest that nobody uses.", "free_bytes"),
     gauge(
         "guest_memory_available_bytes",
         "Memory that the guest could give to programs without swapping.",
-        lambda m: m.available_bytes,
+        "available_bytes",
     ),
-    gauge("guest_memory_buffers_bytes", "Memory of the guest in block buffers.", lambda m: m.buffers_bytes),
-    gauge("guest_memory_cached_bytes", "Memory of the guest in its page cache.", lambda m: m.cached_bytes),
-    gauge("guest_swap_total_bytes", "Swap space of the guest.", lambda m: m.swap_total_bytes),
-    gauge("guest_swap_free_bytes", "Swap space of the guest that nobody uses.", lambda m: m.swap_free_bytes),
+    gauge("guest_memory_buffers_bytes", "Memory of the guest in block buffers.", "buffers_bytes"),
+    gauge("guest_memory_cached_bytes", "Memory of the guest in its page cache.", "cached_bytes"),
+    gauge("guest_swap_total_bytes", "Swap space of the guest.", "swap_total_bytes"),
+    gauge("guest_swap_free_bytes", "Swap space of the guest that nobody uses.", "swap_free_bytes"),
 )
 
 LOAD: tuple[Metric[Load], ...] = (
-    gauge("guest_load1", "Load of the guest over 1 minute.", lambda n: n.load1),
-    gauge("guest_load5", "Load of the guest over 5 minutes.", lambda n: n.load5),
-    gauge("guest_load15", "Load of the guest over 15 minutes.", lambda n: n.load15),
+    gauge("guest_load1", "Load of the guest over 1 minute.", "load1"),
+    gauge("guest_load5", "Load of the guest over 5 minutes.", "load5"),
+    gauge("guest_load15", "Load of the guest over 15 minutes.", "load15"),
 )
 
 FILESYSTEM: tuple[Metric[Filesystem], ...] = (
-    gauge("guest_filesystem_size_bytes", "Size of the guest's filesystem.", lambda f: f.size_bytes),
-    gauge("guest_filesystem_free_bytes", "Space of the filesystem that is not used.", lambda f: f.free_bytes),
+    gauge("guest_filesystem_size_bytes", "Size of the guest's filesystem.", "size_bytes"),
+    gauge("guest_filesystem_free_bytes", "Space of the filesystem that is not used.", "free_bytes"),
     gauge(
         "guest_filesystem_available_bytes",
         "Space of the filesystem that ordinary users may still fill.",
-        lambda f: f.available_bytes,
+        "available_bytes",
     ),
-    gauge("guest_filesystem_files", "Inodes of the filesystem.", lambda f: f.files),
-    gauge("guest_filesystem_files_free", "Inodes of the filesystem that are not used.", lambda f: f.files_free),
-    gauge("guest_filesystem_readonly", "1 if the filesystem is mounted read-only.", lambda f: f.is_read_only),
+    gauge("guest_filesystem_files", "Inodes of the filesystem.", "files"),
+    gauge("guest_filesystem_files_free", "Inodes of the filesystem that are not used.", "files_free"),
+    gauge("guest_filesystem_readonly", "1 if the filesystem is mounted read-only.", "is_read_only"),
 )
 
 

@@ -1,6 +1,7 @@
 """What a metric is: one row, and what a scope is: the rows that share their labels and where their values come from.
 
-`None` from a getter means not known, and then there is no sample: never 0, or `rate()` would lie.
+A row says where its value is, and computes nothing: the values of all rows of a scope are then had at once. `None`
+means not known, and then there is no sample: never 0, or `rate()` would lie.
 """
 
 import enum
@@ -22,12 +23,12 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metric(Generic[Item]):
-    """One metric family. With `is_age` the getter gives a time since 1970 and its age at the scrape is exported."""
+    """One metric family. With `is_age` its value is a time since 1970 and its age at the scrape is exported."""
 
     name: str
     kind: Kind
     help: str
-    value: Callable[[Item], float | None]
+    path: str  # to the value within an item, as in `cpu.time_seconds`; empty if the item is the value
     is_age: bool = False
 
 
@@ -37,7 +38,7 @@ class Scope(Generic[Owner, Part, Item]):
 
     `part` gives what these metrics are about of one owner (a Domain or the World), `None` if that is not known. While
     it is the same object they are not looked at again, so what is not within it may not be asked for. `items` gives,
-    for a part, the values of `labels` and the item that the getters are asked of. A domain's `domain` and `uuid` come
+    for a part, the values of `labels` and the item that has the metrics' values. A domain's `domain` and `uuid` come
     before `labels` by themselves.
     """
 
@@ -47,19 +48,19 @@ class Scope(Generic[Owner, Part, Item]):
     metrics: tuple[Metric[Item], ...]
 
 
-def counter(name: str, help_: str, value: Callable[[Item], float | None]) -> Metric[Item]:
+def counter(name: str, help_: str, path: str = "") -> Metric[Item]:
     """The row of something that only grows; its name ends in `_total`."""
-    return Metric(name, Kind.COUNTER, help_, value)
+    return Metric(name, Kind.COUNTER, help_, path)
 
 
-def gauge(name: str, help_: str, value: Callable[[Item], float | None]) -> Metric[Item]:
+def gauge(name: str, help_: str, path: str = "") -> Metric[Item]:
     """The row of something that goes up and down."""
-    return Metric(name, Kind.GAUGE, help_, value)
+    return Metric(name, Kind.GAUGE, help_, path)
 
 
-def age(name: str, help_: str, since: Callable[[Item], float | None]) -> Metric[Item]:
-    """The row of how long ago something was, in seconds at the scrape; `since` is in seconds since 1970."""
-    return Metric(name, Kind.GAUGE, help_, since, is_age=True)
+def age(name: str, help_: str, path: str = "") -> Metric[Item]:
+    """The row of how long ago something was, in seconds at the scrape; at `path` is when, in seconds since 1970."""
+    return Metric(name, Kind.GAUGE, help_, path, is_age=True)
 
 
 def whole(owner: Owner) -> Owner:
@@ -70,8 +71,3 @@ def whole(owner: Owner) -> Owner:
 def itself(part: Item) -> Iterable[tuple[tuple[str, ...], Item]]:
     """The items of a scope that needs no labels: the part, once."""
     yield (), part
-
-
-def one(value: float) -> float:
-    """The getter of an item that is itself the value, as the 1 of an info metric is."""
-    return value

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hostd.metrics.row import Metric, Scope, gauge, one
+from hostd.metrics.row import Metric, Scope, gauge
 from hostd.model.storage import PoolState, StoragePool, Volume
 from hostd.model.world import World
 
@@ -13,25 +13,21 @@ POOL: tuple[Metric[StoragePool], ...] = (
     gauge(
         "hostd_storage_pool_responsive",
         "1 if the pool answered when libvirt was last asked for it; 0 if it did not, and then it has no numbers.",
-        lambda p: p.is_responsive,
+        "is_responsive",
     ),
-    gauge("libvirt_storage_pool_capacity_bytes", "Size of the pool.", lambda p: p.capacity_bytes),
-    gauge(
-        "libvirt_storage_pool_allocation_bytes", "Space of the pool that volumes take up.", lambda p: p.allocation_bytes
-    ),
-    gauge("libvirt_storage_pool_available_bytes", "Space of the pool that is left.", lambda p: p.available_bytes),
-    gauge("libvirt_storage_pool_volumes", "Volumes of the pool.", lambda p: p.volume_count),
+    gauge("libvirt_storage_pool_capacity_bytes", "Size of the pool.", "capacity_bytes"),
+    gauge("libvirt_storage_pool_allocation_bytes", "Space of the pool that volumes take up.", "allocation_bytes"),
+    gauge("libvirt_storage_pool_available_bytes", "Space of the pool that is left.", "available_bytes"),
+    gauge("libvirt_storage_pool_volumes", "Volumes of the pool.", "volume_count"),
 )
 
 STATE: tuple[Metric[float], ...] = (
-    gauge("libvirt_storage_pool_state", "1 for the state that the pool is in, 0 for the others.", one),
+    gauge("libvirt_storage_pool_state", "1 for the state that the pool is in, 0 for the others."),
 )
 
 VOLUME: tuple[Metric[Volume], ...] = (
-    gauge(
-        "libvirt_storage_volume_capacity_bytes", "Size of the volume as its user sees it.", lambda v: v.capacity_bytes
-    ),
-    gauge("libvirt_storage_volume_allocation_bytes", "Space that the volume takes up.", lambda v: v.allocation_bytes),
+    gauge("libvirt_storage_volume_capacity_bytes", "Size of the volume as its user sees it.", "capacity_bytes"),
+    gauge("libvirt_storage_volume_allocation_bytes", "Space that the volume takes up.", "allocation_bytes"),
 )
 
 

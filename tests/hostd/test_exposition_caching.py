@@ -3,6 +3,7 @@
 import gzip
 import threading
 import zlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from hostd.exposition import Exposition, compression, known, page
 from hostd.exposition.render import table_of
-from hostd.metrics.row import Scope, gauge, itself, whole
+from hostd.metrics.row import Scope, gauge, whole
 from hostd.model.domain import Domain
 from hostd.model.world import World
 from tests.support.builders import OTHER_UUID, POOL, REPORT, UUID, connected, full_domain, guest, world
@@ -27,15 +28,15 @@ def scrape(subject: Exposition, *, openmetrics: bool = False, now: float = NOW) 
 
 
 def asked_for(monkeypatch: pytest.MonkeyPatch, part: str | None = None) -> list[str]:
-    """One metric of a domain (or of a part of it) instead of all; whose value was asked for, in order."""
+    """One metric of a domain (or of a part of it) instead of all; whose items were asked for, in order."""
     asked: list[str] = []
 
-    def value(item: object) -> float:
-        asked.append(item.name if isinstance(item, Domain) else type(item).__name__)
-        return 1
+    def items(part: object) -> Iterable[tuple[tuple[str, ...], float]]:
+        asked.append(part.name if isinstance(part, Domain) else type(part).__name__)
+        yield (), 1
 
     of = whole if part is None else lambda domain: getattr(domain, part)
-    scope: Scope[Domain, object, object] = Scope((), of, itself, (gauge("t_value", "Help.", value),))
+    scope: Scope[Domain, object, float] = Scope((), of, items, (gauge("t_value", "Help."),))
     for module in (known, page):
         monkeypatch.setattr(module, "DOMAIN_TABLES", (table_of(scope),))
     monkeypatch.setattr(known, "_WIDTHS", (1,))

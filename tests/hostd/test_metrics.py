@@ -2,8 +2,9 @@
 
 import dataclasses
 import re
+import types
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args, get_type_hints
 
 import pytest
 
@@ -107,6 +108,24 @@ def test_labels_are_legal_and_never_hide_whose_they_are() -> None:
         for label in scope.labels:
             assert re.fullmatch(r"[a-z][a-z0-9_]*", label)
             assert label not in {CONNECTION_LABEL, *DOMAIN_LABELS, "le", "quantile", "job", "instance"}
+
+
+def at_path(kind: Any, path: str) -> Any:  # noqa: ANN401 - whatever the model is declared to hold there
+    """The type that is declared at the end of the path, from the type where it begins."""
+    for step in filter(None, path.split(".")):
+        member = getattr(kind, step, None)
+        getter = member.fget if isinstance(member, property) else None
+        kind = get_type_hints(getter)["return"] if getter else get_type_hints(kind)[step]
+    return kind
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=lambda scope: scope.metrics[0].name)
+def test_every_path_of_every_row_leads_to_a_number(scope: Scope[Any, Any, Any]) -> None:
+    owner = 0 if scope is LEFT_OUT else FULL if scope in WORLD_SCOPES else FULL.domains[UUID]
+    _, item = next(iter(scope.items(scope.part(owner))))
+    for metric in scope.metrics:
+        declared = at_path(type(item), metric.path)
+        assert set(get_args(declared) or (declared,)) <= {int, float, bool, types.NoneType}
 
 
 def test_the_example_leaves_no_field_of_the_model_empty() -> None:
