@@ -41,6 +41,12 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_volumes_per_pool: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 500
 
 
+class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[objects]: networks, and how many there are of other things."""
+
+    interval_seconds: Seconds = 60.0  # they come and go by somebody's hand; leases last for minutes at least
+
+
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[http]: where /metrics is served."""
 
@@ -77,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http: HttpSettings = HttpSettings()
     sampling: SamplingSettings = SamplingSettings()
     storage: StorageSettings = StorageSettings()
+    objects: ObjectsSettings = ObjectsSettings()
     exposition: ExpositionSettings = ExpositionSettings()
     guests: GuestSettings = GuestSettings()
 

@@ -1,7 +1,8 @@
 """Libvirt, as the rest of hostd sees it: a port, the errors it may raise, and what it tells by itself.
 
-`adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `percall`, `support`, `events`)
-import libvirt. `decode`, `describe` and `names` are pure: libvirt's flat parameters and XML in, model values out.
+`adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `host`, `objects`, `percall`,
+`support`, `events`) import libvirt. `decode`, `describe`, `capabilities` and `names` are pure: libvirt's flat
+parameters and XML in, model values out.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Protocol
 
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
+from hostd.model.objects import Countable, Network
 from hostd.model.stats import Control, DomainStats, ProcessStats, Survey
 from hostd.model.storage import StoragePool
 
@@ -103,6 +105,15 @@ class Hypervisor(Protocol):
 
     async def sample_pool(self, uuid: str) -> StoragePool:
         """One storage pool."""
+
+    async def list_networks(self) -> Mapping[str, str]:
+        """All networks, UUID to name; none where there is no network driver."""
+
+    async def sample_network(self, uuid: str) -> Network | None:
+        """One network; None if it is gone."""
+
+    async def count(self, what: Countable) -> Mapping[str, int] | None:
+        """How many there are of each kind, by libvirt's names for the kinds; None where there is no driver for them."""
 
     async def close(self) -> None:
         """Give the connection up; never raises, and waits only briefly."""

@@ -2,8 +2,8 @@
 
 Read-only: nothing here needs more, and a read-only socket is what an operator can give away. One connection tells of
 events and of who there is. Domains are asked for their numbers over connections of their own (lanes), one a thread, and
-storage pools over another: libvirtd serves five requests of one client at once, so calls that hang could freeze a
-connection, and these are the calls that may.
+storage pools and other objects over one more each: libvirtd serves five requests of one client at once, so calls that
+hang could freeze a connection, and these are the calls that may.
 """
 
 import asyncio
@@ -16,13 +16,25 @@ from urllib.parse import urlsplit
 import libvirt
 
 from hostd.config import ConnectionSettings, StorageSettings
-from hostd.hypervisor import Answer, HypervisorError, Notice, TimedOut, Unavailable, events, questions
+from hostd.hypervisor import (
+    Answer,
+    CallFailed,
+    HypervisorError,
+    Notice,
+    TimedOut,
+    Unavailable,
+    events,
+    objects,
+    questions,
+)
 from hostd.hypervisor.calls import Bound, Calls
+from hostd.hypervisor.host import Machine
 from hostd.hypervisor.link import Link, Teller, is_alive, open_lane, open_link, translated
 from hostd.hypervisor.process import pid_file, pid_folder, process_stats
 from hostd.hypervisor.support import Support
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
+from hostd.model.objects import Countable, Network
 from hostd.model.stats import ProcessStats, Survey
 from hostd.model.storage import StoragePool
 
@@ -48,7 +60,9 @@ class LibvirtAdapter:
         self._calls = Calls(threads=THREADS, name=name, bound=bound, connection=label)
         self._asking = Calls(threads=settings.domains_at_once, name=f"{name} lane", bound=bound, connection=label)
         self._storing = Calls(threads=1, name=f"{name} storage", bound=bound, connection=label)
+        self._listing = Calls(threads=1, name=f"{name} objects", bound=bound, connection=label)
         self._support = Support(settings.name)
+        self._machine = Machine(self._support, is_this_machine=not self._is_remote and not self._is_pretended())
         self._link: Link | None = None
         self._lanes = threading.local()
 
@@ -62,6 +76,7 @@ class LibvirtAdapter:
             discard=lambda opened: opened[0].give_up(),
         )
         self._link = link
+        self._machine.forget()
         return facts
 
     async def list_domains(self) -> tuple[DomainFacts, ...]:
@@ -85,10 +100,13 @@ class LibvirtAdapter:
         )
 
     async def sample_host(self) -> Host:
-        is_this_machine = not self._is_remote and not self._is_pretended()
-        return await self._query(
-            "sample_host", lambda connection: questions.host(connection, self._support, is_this_machine=is_this_machine)
-        )
+        if self._machine.wants_capabilities:
+            await self._read_capabilities()
+        return await self._query("sample_host", self._machine.sample)
+
+    async def _read_capabilities(self) -> None:
+        with suppress(TimedOut, CallFailed):  # which is counted, and no reason to know nothing else of the host
+            await self._query("capabilities", self._machine.read_capabilities)
 
     async def sample_processes(self, names: Mapping[str, str]) -> Mapping[str, ProcessStats]:
         folder = self._pid_folder
@@ -105,11 +123,24 @@ class LibvirtAdapter:
         )
 
     async def list_pools(self) -> Mapping[str, str]:
-        return await self._store("list_pools", lambda lane: questions.pools(lane.connection, self._support))
+        question = lambda lane: questions.pools(lane.connection, self._support)  # noqa: E731
+        return await self._over(self._storing, "list_pools", question)
 
     async def sample_pool(self, uuid: str) -> StoragePool:
         question = lambda lane: questions.pool(lane.connection, uuid, max_volumes=self._max_volumes)  # noqa: E731
-        return await self._store("sample_pool", question, key=uuid)
+        return await self._over(self._storing, "sample_pool", question, key=uuid)
+
+    async def list_networks(self) -> Mapping[str, str]:
+        question = lambda lane: objects.networks(lane.connection, self._support)  # noqa: E731
+        return await self._over(self._listing, "list_networks", question)
+
+    async def sample_network(self, uuid: str) -> Network | None:
+        question = lambda lane: objects.network(lane.connection, uuid, self._support)  # noqa: E731
+        return await self._over(self._listing, "sample_network", question, key=uuid)
+
+    async def count(self, what: Countable) -> Mapping[str, int] | None:
+        question = lambda lane: objects.count(lane.connection, what, self._support)  # noqa: E731
+        return await self._over(self._listing, "count", question, key=what.value)
 
     async def close(self) -> None:
         link, self._link = self._link, None
@@ -137,11 +168,10 @@ class LibvirtAdapter:
 
         return await self._calls.run(what, asked, deadline_seconds=self._settings.deadline_seconds, key=key)
 
-    async def _store(self, what: str, question: Callable[["_Lane"], T], *, key: str = "") -> T:
+    async def _over(self, calls: Calls, what: str, question: Callable[["_Lane"], T], *, key: str = "") -> T:
+        """Ask over the connection of whichever of these threads is free."""
         deadline_seconds = self._settings.deadline_seconds
-        return await self._storing.run(
-            what, self._over_lane(what, question), deadline_seconds=deadline_seconds, key=key
-        )
+        return await calls.run(what, self._over_lane(what, question), deadline_seconds=deadline_seconds, key=key)
 
     def _over_lane(self, what: str, question: Callable[["_Lane"], T]) -> Callable[[], T]:
         """The question, to be asked over the connection of whichever thread asks it."""

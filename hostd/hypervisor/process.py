@@ -1,4 +1,4 @@
-"""What the host's kernel says of a domain's process: known also while its monitor is stuck, and at no cost to it.
+"""What the host's kernel says of itself and of domains' processes: known also of one that is stuck, at no cost to it.
 
 Libvirt's drivers keep the process's number in a file of their own. Read are `stat` and the control group's pressure;
 never `cmdline` or `smaps`, which wait for the process's memory to be unlocked, and a stuck one may never unlock it.
@@ -6,7 +6,7 @@ never `cmdline` or `smaps`, which wait for the process's memory to be unlocked, 
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
@@ -66,6 +66,11 @@ def process_stats(file: Path) -> ProcessStats | None:
     )
 
 
+def host_pressures() -> tuple[Pressure, ...]:
+    """Of the whole machine; none where its kernel does not keep them."""
+    return _all_known(_pressure(PROC / "pressure" / resource, resource) for resource in _RESOURCES)
+
+
 def _pressures(membership: Path) -> tuple[Pressure, ...]:
     """Of the group that libvirt made for this domain alone; a group it shares would tell of others too."""
     try:
@@ -76,7 +81,10 @@ def _pressures(membership: Path) -> tuple[Pressure, ...]:
     if own is None:
         return ()
     group = CGROUPS / own[1].lstrip("/")
-    found = (_pressure(group / f"{resource}.pressure", resource) for resource in _RESOURCES)
+    return _all_known(_pressure(group / f"{resource}.pressure", resource) for resource in _RESOURCES)
+
+
+def _all_known(found: Iterable[Pressure | None]) -> tuple[Pressure, ...]:
     return tuple(pressure for pressure in found if pressure is not None)
 
 

@@ -4,7 +4,6 @@ Any may raise `libvirt.libvirtError`; the adapter makes it one of ours.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -16,7 +15,6 @@ from hostd.hypervisor.link import is_alive
 from hostd.hypervisor.names import CONTROL_STATES, POOL_STATES, state_of
 from hostd.hypervisor.support import Support
 from hostd.model.domain import DomainFacts
-from hostd.model.host import Host
 from hostd.model.stats import Control, ControlState, Survey
 from hostd.model.storage import StoragePool, Volume
 
@@ -83,22 +81,6 @@ def answer(connection: _Binding, each: _Binding, support: Support, *, may_enter:
     if all(key.startswith("state.") for key in params):
         params = _call_by_call(each, support)
     return Answer(stats=decode.domain_stats(params), control=control)
-
-
-def host(connection: _Binding, support: Support, *, is_this_machine: bool) -> Host:
-    """The machine."""
-    _, memory_mib, cpus, *_ = connection.getInfo()
-    all_cells = libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS
-    memory: Mapping[str, int] = support.ask("host_memory_stats", lambda: connection.getMemoryStats(all_cells)) or {}
-    load1, load5, load15 = os.getloadavg() if is_this_machine else (None, None, None)
-    return Host(
-        cpus=cpus,
-        memory_total_bytes=memory.get("total", memory_mib * 1024) * 1024,
-        memory_free_bytes=memory["free"] * 1024 if "free" in memory else None,
-        load1=load1,
-        load5=load5,
-        load15=load15,
-    )
 
 
 def pools(connection: _Binding, support: Support) -> Mapping[str, str]:

@@ -5,12 +5,17 @@ To add a metric: a row in the file of its subject. To add a subject: a file with
 
 from typing import Any
 
-from hostd.metrics import connection, domain, guest, storage
+from hostd.metrics import connection, domain, guest, host, objects, storage
 from hostd.metrics.row import Scope
 from hostd.model.domain import Domain
 from hostd.model.world import World
 
-WORLD_SCOPES: tuple[Scope[World, Any, Any], ...] = (*connection.SCOPES, *storage.SCOPES)
+WORLD_SCOPES: tuple[Scope[World, Any, Any], ...] = (
+    *connection.SCOPES,
+    *host.SCOPES,
+    *storage.SCOPES,
+    *objects.SCOPES,
+)
 DOMAIN_SCOPES: tuple[Scope[Domain, Any, Any], ...] = (*domain.SCOPES, *guest.SCOPES)
 
 CONNECTION_LABEL = "connection"

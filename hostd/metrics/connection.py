@@ -1,10 +1,10 @@
-"""The connection to libvirt and the host it runs on. To add a metric here: one row."""
+"""The connection to libvirt. To add a metric here: one row."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from hostd.metrics.row import Metric, Scope, counter, gauge, itself
-from hostd.model.host import Connection, ConnectionFacts, Host
+from hostd.model.host import Connection, ConnectionFacts
 from hostd.model.world import World
 
 DOMAINS: tuple[Metric[float], ...] = (gauge("libvirt_domains", "Domains that libvirt knows, active or not."),)
@@ -23,15 +23,6 @@ CONNECTION_INFO: tuple[Metric[float], ...] = (
     gauge("libvirt_connection_info", "What is at the other end: driver, versions and the host's name."),
 )
 
-HOST: tuple[Metric[Host], ...] = (
-    gauge("libvirt_host_cpus", "CPUs of the host that are online.", "cpus"),
-    gauge("libvirt_host_memory_total_bytes", "Memory of the host.", "memory_total_bytes"),
-    gauge("libvirt_host_memory_free_bytes", "Memory of the host that nobody uses.", "memory_free_bytes"),
-    gauge("libvirt_host_load1", "Load of the host over 1 minute.", "load1"),
-    gauge("libvirt_host_load5", "Load of the host over 5 minutes.", "load5"),
-    gauge("libvirt_host_load15", "Load of the host over 15 minutes.", "load15"),
-)
-
 
 def _facts(facts: ConnectionFacts) -> Iterable[tuple[tuple[str, ...], float]]:
     yield (facts.driver, facts.libvirt_version, facts.hypervisor_version or "", facts.hostname or ""), 1
@@ -46,5 +37,4 @@ SCOPES: tuple[Scope[World, Any, Any], ...] = (
         CONNECTION_INFO,
     ),
     Scope((), lambda w: len(w.domains), itself, DOMAINS),
-    Scope((), lambda w: w.host, itself, HOST),
 )

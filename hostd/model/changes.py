@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
+from hostd.model.objects import Objects
 from hostd.model.stats import DomainState, ProcessStats, Sample
 from hostd.model.storage import StoragePool
 from protocol.errors import DropReason
@@ -101,6 +102,13 @@ class StorageSampled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsSampled:
+    """Networks and the counts of other objects."""
+
+    objects: Objects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuestGreeted:
     """An agent said hello and got a session."""
 
@@ -153,6 +161,7 @@ Change = (
     | StatsExpired
     | ProcessesSampled
     | StorageSampled
+    | ObjectsSampled
     | GuestGreeted
     | GuestReported
     | GuestSilent

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from hostd.model.stats import Pressure
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionFacts:
@@ -31,12 +33,96 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """How the machine's CPUs are arranged, in libvirt's counts: each is of one of what is above it."""
+
+    numa_nodes: int | None = None
+    sockets_per_node: int | None = None
+    cores_per_socket: int | None = None
+    threads_per_core: int | None = None
+    frequency_hertz: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cpu:
+    """One CPU, and what it has spent its time on since the machine booted."""
+
+    number: int
+    is_online: bool = True
+    user_seconds: float | None = None  # guests and low priorities included
+    system_seconds: float | None = None
+    idle_seconds: float | None = None
+    iowait_seconds: float | None = None
+    intr_seconds: float | None = None  # told by BSDs alone; Linux counts it to `system`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """A NUMA cell's memory in pages of one size."""
+
+    page_bytes: int
+    total: int | None = None
+    free: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumaCell:
+    """CPUs and the memory that is near to them."""
+
+    number: int
+    cpus: int | None = None
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    pages: tuple[Pages, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ksm:
+    """What the kernel's merging of like pages does, in pages of the smallest size."""
+
+    pages_shared: int | None = None
+    pages_sharing: int | None = None
+    pages_unshared: int | None = None
+    pages_volatile: int | None = None
+    pages_to_scan: int | None = None
+    full_scans: int | None = None
+    sleep_seconds: float | None = None
+    is_across_nodes: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What the machine and its hypervisor can do; changes seldom."""
+
+    architecture: str | None = None
+    cpu_model: str | None = None
+    cpu_vendor: str | None = None
+    cpu_microcode: str | None = None
+    has_iommu: bool | None = None
+    can_migrate_live: bool | None = None
+    migration_transports: tuple[str, ...] = ()
+    security_models: tuple[str, ...] = ()
+    domain_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """The machine's size and how busy it is; `None` is not known."""
 
-    cpus: int | None = None
+    cpus: int | None = None  # that are online
+    cpus_present: int | None = None
+    vcpus_maximum: int | None = None  # of one domain
+    topology: Topology = Topology()
+    each_cpu: tuple[Cpu, ...] = ()
     memory_total_bytes: int | None = None
     memory_free_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    memory_buffers_bytes: int | None = None
+    memory_cached_bytes: int | None = None
+    cells: tuple[NumaCell, ...] = ()
+    ksm: Ksm | None = None
+    capabilities: Capabilities | None = None
     load1: float | None = None
     load5: float | None = None
     load15: float | None = None
+    pressures: tuple[Pressure, ...] = ()

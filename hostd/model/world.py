@@ -12,6 +12,7 @@ from hostd.model import changes
 from hostd.model.changes import Change
 from hostd.model.domain import Domain, DomainFacts, Guest
 from hostd.model.host import Connection, Host
+from hostd.model.objects import Objects
 from hostd.model.stats import DomainState, ProcessStats, Sample
 from hostd.model.storage import StoragePool
 from protocol.errors import DropReason
@@ -36,6 +37,7 @@ class World:
     host: Host = field(default_factory=Host)
     domains: Mapping[str, Domain] = field(default_factory=dict)
     pools: Mapping[str, StoragePool] = field(default_factory=dict)
+    objects: Objects = field(default_factory=Objects)
 
     def apply(self, change: Change) -> "World":  # noqa: C901, PLR0911, PLR0912 - one flat case each
         """The World after `change`. A change for a domain that is not known leaves all as it is."""
@@ -67,6 +69,8 @@ class World:
                 return self._with_processes(change.processes)
             case changes.StorageSampled():
                 return replace(self, pools=change.pools) if self.connection.is_up else self
+            case changes.ObjectsSampled():
+                return replace(self, objects=change.objects) if self.connection.is_up else self
             case changes.GuestGreeted():
                 return self._alter_guest(
                     change.uuid, lambda g: replace(g, hello=change.hello, report=None, sessions=g.sessions + 1)
@@ -141,7 +145,7 @@ class World:
     def _without_libvirt(self, why: str) -> "World":
         was_up = self.connection.is_up
         connection = replace(self.connection, facts=None, why_down=why, losses=self.connection.losses + was_up)
-        return replace(self._without_stats(), connection=connection, host=Host(), pools={})
+        return replace(self._without_stats(), connection=connection, host=Host(), pools={}, objects=Objects())
 
     def _without_stats(self) -> "World":
         return replace(self, domains={u: _without_stats(d) for u, d in self.domains.items()})

@@ -16,6 +16,7 @@ from hostd.config import ConnectionSettings, Settings
 from hostd.hypervisor import Hypervisor, HypervisorError
 from hostd.sampler.domains import Domains
 from hostd.sampler.host import Machine, Processes
+from hostd.sampler.objects import OtherObjects
 from hostd.sampler.storage import Storage
 from hostd.store import Store
 
@@ -51,6 +52,7 @@ def collectors(
         Collector("domains", interval, domains.collect),
         Collector("processes", interval, Processes(store, hypervisor).collect, needs_libvirt=False),
         Collector("storage", settings.storage.interval_seconds, Storage(store, hypervisor).collect),
+        Collector("objects", settings.objects.interval_seconds, OtherObjects(store, hypervisor).collect),
     )
 
 

@@ -227,6 +227,7 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         "storage.interval_seconds = 60.0",
         "storage.volumes = false",
         "storage.max_volumes_per_pool = 500",
+        "objects.interval_seconds = 60.0",
         "exposition.max_series_per_domain = 5000",
         'guests.channel = "io.virtwire.agent.0"',
         "guests.report_interval_seconds = 10.0",

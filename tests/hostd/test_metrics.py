@@ -24,7 +24,8 @@ METRICS: tuple[Metric[Any], ...] = tuple(metric for scope in SCOPES for metric i
 
 NOT_EXPORTED = {
     "id": "another at every start; says nothing but that the domain is active, and its state does",
-    "number": "the label `vcpu`",
+    "number": "the label `vcpu`, `cpu` or `cell`",
+    "page_bytes": "the label of that name",
     "index": "part of the label `target_device`, for an interface without a name",
     "memory_maximum_bytes": "told to the guest; the balloon's maximum is on the page",
     "version_min": "the handshake's business",

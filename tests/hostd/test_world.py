@@ -9,6 +9,7 @@ from hostd.model import changes
 from hostd.model.changes import Change
 from hostd.model.domain import Domain, Guest
 from hostd.model.host import Host
+from hostd.model.objects import Objects
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, ProcessStats, Sample
 from hostd.model.world import World
 from protocol.errors import DropReason
@@ -50,6 +51,7 @@ EXAMPLES: tuple[Change, ...] = (
     changes.StatsExpired(),
     changes.ProcessesSampled(processes={UUID: ProcessStats(cpu_seconds=1.0)}),
     changes.StorageSampled(pools={}),
+    changes.ObjectsSampled(objects=Objects()),
     changes.GuestGreeted(uuid=UUID, hello=HELLO),
     changes.GuestReported(uuid=UUID, report=REPORT, at=8.0),
     changes.GuestSilent(uuid=UUID),
@@ -198,7 +200,13 @@ def test_a_process_that_is_gone_takes_its_numbers_along_and_an_unchanged_one_cha
     assert known.apply(changes.ProcessesSampled(processes={UUID: PROCESS})) is known
 
 
-FROM_LIBVIRT = (changes.HostSampled, changes.StatesSurveyed, changes.DomainsSampled, changes.StorageSampled)
+FROM_LIBVIRT = (
+    changes.HostSampled,
+    changes.StatesSurveyed,
+    changes.DomainsSampled,
+    changes.StorageSampled,
+    changes.ObjectsSampled,
+)
 
 
 @pytest.mark.parametrize("change", [c for c in EXAMPLES if isinstance(c, FROM_LIBVIRT)], ids=named)
@@ -213,6 +221,7 @@ def test_losing_libvirt_drops_its_numbers_and_keeps_domains_and_guests() -> None
     assert (after.connection.is_up, after.connection.why_down) == (False, "end of file")
     assert only(after) == replace(full_domain(), stats=None, is_responsive=None, control=None)
     assert after.pools == {}
+    assert after.objects == Objects()
 
 
 def test_libvirt_is_lost_once_however_often_it_cannot_be_reached() -> None:

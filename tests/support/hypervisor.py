@@ -14,6 +14,7 @@ from hostd.hypervisor import (
 )
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
+from hostd.model.objects import Countable, Network
 from hostd.model.stats import Control, ControlState, DomainStats, ProcessStats, Survey
 from hostd.model.storage import StoragePool
 from tests.support.builders import CONNECTION_FACTS, HOST
@@ -22,7 +23,8 @@ from tests.support.builders import CONNECTION_FACTS, HOST
 class FakeHypervisor(Hypervisor):
     """What libvirt would say: a test sets `domains`, `stats`, `host` and so on.
 
-    `faults` are by the method that shall fail, or by the UUID of the domain or pool that shall.
+    `faults` are by the method that shall fail, or by the UUID of the domain, pool or network that
+    shall, or by the value of what shall not be counted.
     """
 
     def __init__(self, *domains: DomainFacts) -> None:
@@ -32,6 +34,8 @@ class FakeHypervisor(Hypervisor):
         self.controls: dict[str, Control] = {}  # ok unless it is here
         self.processes: dict[str, ProcessStats] = {}
         self.pools: dict[str, StoragePool] = {}
+        self.networks: dict[str, Network] = {}
+        self.counts: dict[Countable, dict[str, int]] = {}
         self.entered: list[str] = []  # whose numbers were asked for, in order
         self.host = HOST
         self.faults: dict[str, HypervisorError | Exception] = {}
@@ -84,6 +88,18 @@ class FakeHypervisor(Hypervisor):
     async def sample_pool(self, uuid: str) -> StoragePool:
         self._ask(uuid)
         return self.pools[uuid]
+
+    async def list_networks(self) -> Mapping[str, str]:
+        self._ask("list_networks")
+        return {uuid: network.name for uuid, network in self.networks.items()}
+
+    async def sample_network(self, uuid: str) -> Network | None:
+        self._ask(uuid)
+        return self.networks.get(uuid)
+
+    async def count(self, what: Countable) -> Mapping[str, int] | None:
+        self._ask(what.value)
+        return self.counts.get(what)
 
     async def sample_host(self) -> Host:
         self._ask("sample_host")

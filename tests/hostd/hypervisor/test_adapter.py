@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import libvirt
+import msgspec
 import pytest
 
 from hostd import telemetry
@@ -30,7 +31,7 @@ from hostd.hypervisor import (
 )
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.domain import DomainFacts
-from hostd.model.host import Host
+from hostd.model.objects import Countable, Network
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, Survey
 from hostd.model.storage import PoolState
 from tests.support.running import until
@@ -351,6 +352,74 @@ async def test_a_driver_without_storage_has_no_pools(
     assert await hypervisor.list_pools() == {}
 
 
+async def test_networks_are_listed_and_sampled(hypervisor: LibvirtAdapter) -> None:
+    ((uuid, name),) = (await hypervisor.list_networks()).items()
+    assert name == "default"
+    assert await hypervisor.sample_network(uuid) == Network(
+        uuid=uuid, name="default", bridge="virbr0", is_active=True, is_persistent=True, is_autostart=False
+    )
+
+
+async def test_a_network_that_is_not_there_is_none(hypervisor: LibvirtAdapter) -> None:
+    assert await hypervisor.sample_network("00000000-0000-4000-8000-000000000000") is None
+
+
+async def test_what_the_driver_has_is_counted_and_what_it_has_not_is_not_known(hypervisor: LibvirtAdapter) -> None:
+    counts = {what: await hypervisor.count(what) for what in Countable}
+    devices = counts[Countable.NODE_DEVICES]
+    assert devices is not None
+    kinds = ("system", "scsi_host", "fc_host", "vports", "pci")
+    assert [devices[kind] for kind in kinds] == [1, 3, 3, 2, 0]
+    assert counts[Countable.INTERFACES] == {"active": 1, "inactive": 0}
+    assert (counts[Countable.SECRETS], counts[Countable.NWFILTERS]) == (None, None)
+    assert [unsupported(call) for call in ("secrets", "network_filters")] == [(0, 1)] * 2
+
+
+async def test_a_network_that_hangs_holds_up_neither_another_nor_storage(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, lookup = threading.Event(), libvirt.virConnect.networkLookupByUUIDString
+
+    def stuck(connection: Binding, uuid: str) -> Binding:
+        go_on.wait(DEADLINE)
+        return lookup(connection, uuid)
+
+    ((uuid, _),) = (await hypervisor.list_networks()).items()
+    monkeypatch.setattr(libvirt.virConnect, "networkLookupByUUIDString", stuck)
+    settings = hypervisor._settings
+    hypervisor._settings = msgspec.structs.replace(settings, deadline_seconds=0.1)
+    try:
+        for what in ("is stuck", "an earlier call has not returned"):
+            with pytest.raises(TimedOut, match=what):
+                await hypervisor.sample_network(uuid)
+        hypervisor._settings = settings
+        assert len(await hypervisor.list_pools()) == 1
+        assert len(await hypervisor.list_networks()) == 1
+    finally:
+        go_on.set()
+
+
+@pytest.mark.parametrize("is_stuck", [True, False])
+async def test_capabilities_that_cannot_be_had_cost_only_themselves(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch, *, is_stuck: bool
+) -> None:
+    go_on, settings = threading.Event(), hypervisor._settings
+    fail = refusing(libvirt.VIR_ERR_INTERNAL_ERROR)
+    monkeypatch.setattr(
+        libvirt.virConnect, "getCapabilities", lambda _: (go_on.wait(DEADLINE) if is_stuck else None, fail())[1]
+    )
+    hypervisor._settings = msgspec.structs.replace(settings, deadline_seconds=0.1 if is_stuck else DEADLINE)
+    try:
+        with suppress(TimedOut):
+            await hypervisor._read_capabilities()
+        hypervisor._settings = settings
+        for _ in range(2):
+            host = await hypervisor.sample_host()
+            assert (host.cpus, host.cells) == (16, ())
+    finally:
+        go_on.set()
+
+
 async def test_a_channel_on_another_machine_is_not_ours_to_open() -> None:
     remote = LibvirtAdapter(
         ConnectionSettings(uri="qemu+ssh://other/system"), channel_name=NAME, storage=StorageSettings()
@@ -361,8 +430,10 @@ async def test_a_channel_on_another_machine_is_not_ours_to_open() -> None:
 async def test_the_hosts_size_is_sampled_and_a_test_hosts_load_is_not_this_machines(
     hypervisor: LibvirtAdapter,
 ) -> None:
-    assert await hypervisor.sample_host() == Host(cpus=16, memory_total_bytes=3 << 30)
-    assert await hypervisor.sample_host() == Host(cpus=16, memory_total_bytes=3 << 30)
+    for _ in range(2):
+        host = await hypervisor.sample_host()
+        assert (host.cpus, host.memory_total_bytes, host.memory_free_bytes) == (16, 3 << 30, 3 << 20)
+        assert (host.load1, host.pressures) == (None, ())
 
 
 async def test_lifecycle_events_of_others_actions_arrive(operator: Binding) -> None:
@@ -433,7 +504,13 @@ async def test_a_daemon_that_is_not_there_is_unavailable(tmp_path: Path) -> None
 
 async def test_without_a_connection_everything_is_unavailable() -> None:
     unconnected = adapter_of("test:///default")
-    for ask in (unconnected.list_domains, unconnected.survey, unconnected.sample_host, unconnected.list_pools):
+    for ask in (
+        unconnected.list_domains,
+        unconnected.survey,
+        unconnected.sample_host,
+        unconnected.list_pools,
+        unconnected.list_networks,
+    ):
         with pytest.raises(Unavailable, match="not connected"):
             await ask()
     with pytest.raises(Unavailable):

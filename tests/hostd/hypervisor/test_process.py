@@ -1,4 +1,4 @@
-"""What the host's kernel says of a domain's process."""
+"""What the host's kernel says of itself and of a domain's process."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hostd.hypervisor import process
-from hostd.hypervisor.process import pid_file, pid_folder, process_stats
+from hostd.hypervisor.process import host_pressures, pid_file, pid_folder, process_stats
 from hostd.model.stats import Pressure, ProcessStats
 
 STAT = (
@@ -99,6 +99,17 @@ def test_a_group_that_others_share_tells_nothing_of_the_domain(machine: Machine,
     stats = process_stats(machine.pid_file)
     assert stats is not None
     assert stats.pressures == ()
+
+
+def test_the_pressure_of_the_whole_machine_is_told_in_seconds_as_far_as_its_kernel_keeps_it(machine: Machine) -> None:
+    assert host_pressures() == ()
+    (machine.proc / "pressure").mkdir(parents=True)
+    (machine.proc / "pressure" / "memory").write_text(CPU)
+    (machine.proc / "pressure" / "cpu").write_text(OLD_CPU)
+    assert host_pressures() == (
+        Pressure(resource="cpu", waiting_seconds=2.5),
+        Pressure(resource="memory", waiting_seconds=2.5, stalled_seconds=0.5),
+    )
 
 
 @pytest.mark.parametrize(

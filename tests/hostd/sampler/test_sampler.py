@@ -8,16 +8,17 @@ import msgspec
 import pytest
 
 from hostd import sampler, telemetry
-from hostd.config import ConnectionSettings, SamplingSettings, Settings, StorageSettings
+from hostd.config import ConnectionSettings, ObjectsSettings, SamplingSettings, Settings, StorageSettings
 from hostd.hypervisor import CallFailed, TooManyStuck
 from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.model.host import Host
+from hostd.model.objects import Objects
 from hostd.model.stats import DomainState, ProcessStats, Survey
 from hostd.sampler import Collection, Collector
 from hostd.sampler.host import Processes
 from hostd.store import Store
-from tests.support.builders import CONNECTION_FACTS, POOL, STATS, UUID, facts, shut_off, unconnected, world
+from tests.support.builders import CONNECTION_FACTS, OBJECTS, POOL, STATS, UUID, facts, shut_off, unconnected, world
 from tests.support.hypervisor import FakeHypervisor
 from tests.support.running import running
 
@@ -25,6 +26,7 @@ SURVEY = Survey(state=DomainState.RUNNING, reason="booted")
 OFTEN = Settings(
     sampling=msgspec.structs.replace(SamplingSettings(), interval_seconds=0.001),
     storage=msgspec.structs.replace(StorageSettings(), interval_seconds=0.001),
+    objects=msgspec.structs.replace(ObjectsSettings(), interval_seconds=0.001),
 )
 
 
@@ -32,6 +34,7 @@ def full_fake() -> FakeHypervisor:
     fake = FakeHypervisor()
     fake.surveys, fake.stats, fake.host = {UUID: SURVEY}, {UUID: STATS}, Host(cpus=3)
     fake.processes, fake.pools = {UUID: ProcessStats(cpu_seconds=7.0)}, {POOL.uuid: POOL}
+    fake.networks, fake.counts = dict(OBJECTS.networks), {what: dict(of) for what, of in OBJECTS.counts.items()}
     return fake
 
 
@@ -41,13 +44,14 @@ def told(name: str, collector: str) -> float | None:
 
 
 async def test_every_collector_brings_its_numbers_and_brings_them_again() -> None:
-    fake, store = full_fake(), Store(world(Domain(facts=facts()), host=Host(), pools={}))
+    fake, store = full_fake(), Store(world(Domain(facts=facts()), host=Host(), pools={}, objects=Objects()))
     async with running(sampler.sample(store, fake, ConnectionSettings(), OFTEN)):
         await store.until(lambda w: w.domains[UUID].stats == STATS and w.domains[UUID].process is not None)
         await store.until(lambda w: w.host == Host(cpus=3) and w.pools == {POOL.uuid: POOL})
+        await store.until(lambda w: w.objects == OBJECTS)
         fake.stats, fake.host = {UUID: replace(STATS, vcpus_current=1)}, Host(cpus=4)
         await store.until(lambda w: w.domains[UUID].stats == fake.stats[UUID] and w.host.cpus == 4)
-    assert [told("success", name) for name in ("host", "domains", "processes", "storage")] == [1, 1, 1, 1]
+    assert [told("success", name) for name in ("host", "domains", "processes", "storage", "objects")] == [1] * 5
 
 
 async def test_nothing_is_asked_of_libvirt_before_it_is_there_but_processes_are_looked_at() -> None:
