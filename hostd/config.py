@@ -8,13 +8,15 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
+from hostd.labels import MOST_LABELS, PRESETS, Rule, Rules, names_of, problem_of
 from protocol.messages import Metrics
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
+Patterns = tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=256)], ...]
 
 SHAREABLE = frozenset(Metrics.__dataclass_fields__)
 """What a guest can be told of its host, by the names that `guestagent get` answers to."""
@@ -31,6 +33,8 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     uri: Annotated[str, msgspec.Meta(min_length=1)] = "qemu:///system"
     deadline_seconds: Seconds = 5.0  # for one call; a local libvirtd with 100 domains answers within one
     domains_at_once: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4  # past 4, two cores are no faster
+    include: Patterns = ()  # shell patterns of the names of domains that are looked at; none is all
+    exclude: Patterns = ()  # and of those that are not, even if they are included
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,12 +63,23 @@ class SamplingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     interval_seconds: Seconds = 10.0
     domain_seconds: Seconds = 2.0  # after this the others go on without it; a well one answers within 0.1
     max_unresponsive_domains: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 12  # libvirtd has 20 workers in all
+    details_interval_seconds: Seconds = 300.0  # some ten calls a domain, for what changes seldom
+    jobs_interval_seconds: Seconds = 30.0  # two calls a domain; a migration of some size takes longer
 
 
 class ExpositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[exposition]: the page's size."""
 
     max_series_per_domain: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5_000  # 64 vCPUs and 32 disks: 1,500
+    promote: tuple[str, ...] = ()  # labels of [[metadata]] for every series of the domain; each makes the page longer
+
+
+class MetadataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """[[metadata]]: one label and where its value is, or a preset of several."""
+
+    label: str = ""
+    path: str = ""
+    preset: Literal["nova", "ovirt", "libosinfo"] | None = None
 
 
 class GuestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sampling: SamplingSettings = SamplingSettings()
     storage: StorageSettings = StorageSettings()
     objects: ObjectsSettings = ObjectsSettings()
+    metadata: tuple[MetadataSettings, ...] = ()  # what is in there is the operator's own, so hostd cannot guess
     exposition: ExpositionSettings = ExpositionSettings()
     guests: GuestSettings = GuestSettings()
 
@@ -106,6 +122,12 @@ def load(path: Path | None, *, uri: str | None = None, listen: str | None = None
     where = "--listen" if listen is not None else f"{path or 'defaults'}: http.listen"
     address_of(settings.http.listen, where=where)
     return settings
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What of domains' metadata becomes labels."""
+    rules = tuple(rule for each in settings.metadata for rule in _rules(each))
+    return Rules(metadata=rules, promote=settings.exposition.promote)
 
 
 def address_of(listen: str, *, where: str) -> tuple[str, int]:
@@ -142,6 +164,7 @@ def _read(path: Path) -> Settings:
         hint = "; write [[connection]], of which there may be several" if is_table else ""
         raise ConfigError(f"{path}: {_in_words(str(error))}{hint}") from error
     _check_connections(path, settings.connection)
+    _check_labels(path, settings)
     listable = SHAREABLE - {"host_name"}  # which has a switch of its own, so that nobody shares it by the way
     unknown = sorted(set(settings.guests.share) - listable)
     if unknown:
@@ -159,6 +182,28 @@ def _check_connections(path: Path, connections: tuple[ConnectionSettings, ...]) 
     for at, name in enumerate(names):
         if name in names[:at]:
             raise ConfigError(f"{path}: connection[{at}].name: {name!r} is there twice")
+
+
+def _rules(metadata: MetadataSettings) -> tuple[Rule, ...]:
+    return (Rule(metadata.label, metadata.path),) if metadata.preset is None else PRESETS[metadata.preset]
+
+
+def _check_labels(path: Path, settings: Settings) -> None:
+    for at, each in enumerate(settings.metadata):
+        where = f"{path}: metadata[{at}]"
+        if each.preset is not None and (each.label or each.path):
+            raise ConfigError(
+                f"{where}.preset: it stands for several labels; write others in a [[metadata]] of their own"
+            )
+        problem = None if each.preset else problem_of(Rule(each.label, each.path))
+        if problem is not None:
+            raise ConfigError(f"{where}: {problem}")
+    labels = names_of(rules_of(settings).metadata)
+    if len(labels) > MOST_LABELS:
+        raise ConfigError(f"{path}: metadata: {len(labels)} labels are more than {MOST_LABELS}, the most there may be")
+    for label in settings.exposition.promote:
+        if label not in labels:
+            raise ConfigError(f"{path}: exposition.promote: {label!r} is not a label of any [[metadata]]")
 
 
 def _in_words(complaint: str) -> str:

@@ -123,7 +123,12 @@ def _lines(settings: Settings) -> tuple[_Line, ...]:
 
 def _line(connection: ConnectionSettings, settings: Settings) -> _Line:
     store = Store(World(connection=Connection(uri=connection.uri, name=connection.name)))
-    hypervisor = LibvirtAdapter(connection, channel_name=settings.guests.channel, storage=settings.storage)
+    hypervisor = LibvirtAdapter(
+        connection,
+        channel_name=settings.guests.channel,
+        storage=settings.storage,
+        rules=config.rules_of(settings),
+    )
     return _Line(connection, store, hypervisor)
 
 

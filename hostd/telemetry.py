@@ -79,6 +79,11 @@ SERIES_DROPPED = Counter(
     "Series that were beyond exposition.max_series_per_domain, counted each time that their domain was rendered.",
     registry=REGISTRY,
 )
+LABELS_CUT = Counter(
+    "hostd_labels_cut",
+    "Values from domains' metadata that were too long for a label, counted each time that their domain was described.",
+    registry=REGISTRY,
+)
 GUEST_CHANNELS = Gauge(
     "hostd_guest_channels", "Guest channels that hostd keeps a session for.", ["connection"], registry=REGISTRY
 )

@@ -1,14 +1,15 @@
 """Libvirt, as the rest of hostd sees it: a port, the errors it may raise, and what it tells by itself.
 
-`adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `host`, `objects`, `percall`,
-`support`, `events`) import libvirt. `decode`, `describe`, `capabilities` and `names` are pure: libvirt's flat
-parameters and XML in, model values out.
+`adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `details`, `host`, `objects`,
+`percall`, `support`, `events`) import libvirt. `decode`, `progress`, `describe` with its `devices` and `metadata`,
+`capabilities` and `names` are pure: libvirt's flat parameters and XML in, model values out.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from hostd.model.details import Details, Job
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
 from hostd.model.objects import Countable, Network
@@ -93,6 +94,12 @@ class Hypervisor(Protocol):
 
     async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:
         """The numbers of one active domain; unless `may_enter`, only how the way to its monitor is."""
+
+    async def ask_details(self, uuid: str, *, deadline_seconds: float) -> Details:
+        """What one domain, active or not, is asked only now and then."""
+
+    async def ask_job(self, uuid: str, *, deadline_seconds: float) -> Job | None:
+        """The job that runs on one active domain; None where that cannot be said."""
 
     async def sample_host(self) -> Host:
         """The host's numbers."""

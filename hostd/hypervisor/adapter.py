@@ -23,6 +23,7 @@ from hostd.hypervisor import (
     Notice,
     TimedOut,
     Unavailable,
+    details,
     events,
     objects,
     questions,
@@ -31,7 +32,10 @@ from hostd.hypervisor.calls import Bound, Calls
 from hostd.hypervisor.host import Machine
 from hostd.hypervisor.link import Link, Teller, is_alive, open_lane, open_link, translated
 from hostd.hypervisor.process import pid_file, pid_folder, process_stats
+from hostd.hypervisor.questions import Wanted
 from hostd.hypervisor.support import Support
+from hostd.labels import Rules
+from hostd.model.details import Details, Job
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
 from hostd.model.objects import Countable, Network
@@ -47,13 +51,26 @@ MOST_STUCK = 16  # of libvirtd's 20 workers (max_workers); some have to be left 
 
 
 class LibvirtAdapter:
-    """One libvirt; `channel_name` is the channel whose path domains are described with."""
+    """One libvirt; `channel_name` is the channel whose path domains are described with, `rules` make their labels."""
 
-    def __init__(self, settings: ConnectionSettings, *, channel_name: str, storage: StorageSettings) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        *,
+        channel_name: str,
+        storage: StorageSettings,
+        rules: Rules = Rules(),  # noqa: B008 - frozen
+    ) -> None:
         self._settings = settings
-        self._channel_name = channel_name
         self._max_volumes = storage.max_volumes_per_pool if storage.volumes else 0
         self._is_remote = urlsplit(settings.uri).hostname is not None
+        self._wanted = Wanted(
+            # a socket of another machine cannot be opened here
+            channel_name="" if self._is_remote else channel_name,
+            rules=rules,
+            include=settings.include,
+            exclude=settings.exclude,
+        )
         self._pid_folder = pid_folder(settings.uri)
         bound = Bound(MOST_STUCK)
         name, label = f"libvirt {settings.name}".rstrip(), settings.name
@@ -80,15 +97,15 @@ class LibvirtAdapter:
         return facts
 
     async def list_domains(self) -> tuple[DomainFacts, ...]:
-        return await self._query("list_domains", lambda connection: questions.domains(connection, self._channel_for()))
+        return await self._query("list_domains", lambda connection: questions.domains(connection, self._wanted))
 
     async def describe(self, uuid: str) -> DomainFacts:
         return await self._query(
-            "describe", lambda connection: questions.domain(connection, uuid, self._channel_for()), key=uuid
+            "describe", lambda connection: questions.domain(connection, uuid, self._wanted), key=uuid
         )
 
     async def survey(self) -> Mapping[str, Survey]:
-        return await self._query("survey", lambda connection: questions.survey(connection, self._support))
+        return await self._query("survey", lambda connection: questions.survey(connection, self._support, self._wanted))
 
     async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:
         may_enter = may_enter and not self._asking.is_stuck(uuid)
@@ -97,6 +114,22 @@ class LibvirtAdapter:
             self._over_lane("ask", lambda lane: lane.answer(uuid, self._support, may_enter=may_enter)),
             deadline_seconds=deadline_seconds,
             key=uuid if may_enter else f"control of {uuid}",
+        )
+
+    async def ask_details(self, uuid: str, *, deadline_seconds: float) -> Details:
+        return await self._asking.run(
+            "ask_details",
+            self._over_lane("ask_details", lambda lane: lane.details(uuid, self._support)),
+            deadline_seconds=deadline_seconds,
+            key=uuid,  # as for its numbers: a domain that is stuck holds one thread, whatever it was asked
+        )
+
+    async def ask_job(self, uuid: str, *, deadline_seconds: float) -> Job | None:
+        return await self._asking.run(
+            "ask_job",
+            self._over_lane("ask_job", lambda lane: lane.job(uuid, self._support)),
+            deadline_seconds=deadline_seconds,
+            key=uuid,
         )
 
     async def sample_host(self) -> Host:
@@ -201,9 +234,6 @@ class LibvirtAdapter:
             raise Unavailable("not connected")
         return self._link
 
-    def _channel_for(self) -> str:
-        return "" if self._is_remote else self._channel_name  # a socket of another machine cannot be opened here
-
     def _is_pretended(self) -> bool:
         return self._settings.uri.startswith("test:")
 
@@ -216,13 +246,25 @@ class _Lane:
         self._domains: dict[str, Any] = {}
 
     def answer(self, uuid: str, support: Support, *, may_enter: bool) -> Answer:
+        """A domain's numbers."""
+        return self._asked(uuid, lambda domain: questions.answer(self.connection, domain, support, may_enter=may_enter))
+
+    def details(self, uuid: str, support: Support) -> Details:
+        """What a domain is asked now and then."""
+        return self._asked(uuid, lambda domain: details.details(self.connection, domain, support))
+
+    def job(self, uuid: str, support: Support) -> Job | None:
+        """The job that runs on a domain."""
+        return self._asked(uuid, lambda domain: details.job(self.connection, domain, support))
+
+    def _asked(self, uuid: str, question: Callable[[Any], T]) -> T:
         """Ask a domain; what it is known by is looked up once, for libvirt finds it by its UUID ever after."""
         if uuid not in self._domains:
             if len(self._domains) >= MAX_KNOWN:  # most of them are long gone
                 self._domains.clear()
             self._domains[uuid] = self.connection.lookupByUUIDString(uuid)
         try:
-            return questions.answer(self.connection, self._domains[uuid], support, may_enter=may_enter)
+            return question(self._domains[uuid])
         except (libvirt.libvirtError, HypervisorError):
             del self._domains[uuid]
             raise

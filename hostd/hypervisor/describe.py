@@ -1,12 +1,16 @@
-"""A domain's XML to the few facts hostd needs of it: pure.
+"""A domain's XML to what hostd tells of it: pure. `devices` and `metadata` read their parts of it.
 
 The path of our channel's socket is taken from the *live* XML and from nowhere else: libvirt has moved it between
 releases, cuts long names in it, and gives it a new number at every start.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
+from hostd.hypervisor.devices import hardware_of
+from hostd.hypervisor.metadata import Labels, labels_of, limited
+from hostd.labels import Rules
+from hostd.model.devices import Hardware
 from hostd.model.domain import Channel
 
 
@@ -16,10 +20,23 @@ class Description:
 
     os_type: str | None = None
     machine: str | None = None
+    architecture: str | None = None
+    emulator: str | None = None
+    title: str | None = None
     memory_maximum_bytes: int | None = None
     channel: Channel | None = None
-    disks: tuple[str, ...] = ()  # target devices, as the guest's bus names them
-    interfaces: tuple[str, ...] = ()  # target devices, as the host names them
+    hardware: Hardware = field(default_factory=Hardware)
+    labels: Labels = field(default_factory=lambda: Labels(managers={}))
+
+    @property
+    def disks(self) -> tuple[str, ...]:
+        """Target devices, as the guest's bus names them."""
+        return tuple(disk.device for disk in self.hardware.disks)
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """Target devices, as the host names them."""
+        return tuple(interface.name for interface in self.hardware.interfaces if interface.name)
 
 
 _UNITS = {  # libvirt's documentation of <memory unit='…'>; no unit means KiB
@@ -40,7 +57,7 @@ _UNITS = {  # libvirt's documentation of <memory unit='…'>; no unit means KiB
 }
 
 
-def describe(xml: str, *, channel_name: str) -> Description:
+def describe(xml: str, *, channel_name: str, rules: Rules = Rules()) -> Description:  # noqa: B008 - frozen
     """The facts in a domain's XML; what is not there is `None`.
 
     Raises:
@@ -52,13 +69,17 @@ def describe(xml: str, *, channel_name: str) -> Description:
     except ET.ParseError as error:
         raise ValueError(f"domain XML: {error}") from error
     os_type = domain.find("os/type")
+    title = (domain.findtext("title") or "").strip()
     return Description(
         os_type=None if os_type is None else os_type.text,
         machine=None if os_type is None else os_type.get("machine"),
+        architecture=None if os_type is None else os_type.get("arch"),
+        emulator=domain.findtext("devices/emulator"),
+        title=limited(title) or None,
         memory_maximum_bytes=_memory(domain.find("memory")),
         channel=_channel(domain, channel_name),
-        disks=_targets(domain, "disk"),
-        interfaces=_targets(domain, "interface"),
+        hardware=hardware_of(domain),
+        labels=labels_of(domain, rules),
     )
 
 
@@ -67,10 +88,6 @@ def _memory(element: ET.Element | None) -> int | None:
     if element is None or unit is None or not (element.text or "").strip().isdecimal():
         return None
     return int(element.text or "") * unit
-
-
-def _targets(domain: ET.Element, kind: str) -> tuple[str, ...]:
-    return tuple(device for target in domain.iterfind(f"devices/{kind}/target") if (device := target.get("dev")))
 
 
 def _channel(domain: ET.Element, name: str) -> Channel | None:

@@ -7,6 +7,7 @@ never `cmdline` or `smaps`, which wait for the process's memory to be unlocked, 
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
@@ -58,9 +59,11 @@ def process_stats(file: Path) -> ProcessStats | None:
     if not name.startswith(_PROGRAMS):
         return None
     values = fields.split()  # proc(5), from the third field on
-    ticks = int(values[11]) + int(values[12])
+    ticks, ticks_per_second = int(values[11]) + int(values[12]), os.sysconf("SC_CLK_TCK")
+    booted_at = _booted_at(PROC)
     return ProcessStats(
-        cpu_seconds=ticks / os.sysconf("SC_CLK_TCK"),
+        cpu_seconds=ticks / ticks_per_second,
+        started_at=None if booted_at is None else booted_at + int(values[19]) / ticks_per_second,
         resident_bytes=int(values[21]) * os.sysconf("SC_PAGE_SIZE"),
         pressures=_pressures(folder / "cgroup"),
     )
@@ -69,6 +72,15 @@ def process_stats(file: Path) -> ProcessStats | None:
 def host_pressures() -> tuple[Pressure, ...]:
     """Of the whole machine; none where its kernel does not keep them."""
     return _all_known(_pressure(PROC / "pressure" / resource, resource) for resource in _RESOURCES)
+
+
+@lru_cache(maxsize=8)  # long to make where there are many CPUs; and set anew with the clock, as no start can be
+def _booted_at(proc: Path) -> int | None:
+    try:
+        booted = re.search(r"^btime (\d+)$", (proc / "stat").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return None if booted is None else int(booted[1])
 
 
 def _pressures(membership: Path) -> tuple[Pressure, ...]:

@@ -4,16 +4,20 @@ Any may raise `libvirt.libvirtError`; the adapter makes it one of ours.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import libvirt
 
+from hostd import telemetry
 from hostd.hypervisor import Answer, NoSuchDomain, decode, percall
 from hostd.hypervisor.describe import Description, describe
 from hostd.hypervisor.link import is_alive
 from hostd.hypervisor.names import CONTROL_STATES, POOL_STATES, state_of
 from hostd.hypervisor.support import Support
+from hostd.labels import Rules
 from hostd.model.domain import DomainFacts
 from hostd.model.stats import Control, ControlState, Survey
 from hostd.model.storage import StoragePool, Volume
@@ -40,23 +44,46 @@ _NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 
 
-def domains(connection: _Binding, channel_name: str) -> tuple[DomainFacts, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which domains are looked at, by patterns of their names, and what for."""
+
+    channel_name: str = ""
+    rules: Rules = field(default_factory=Rules)
+    include: Sequence[str] = ()  # all, if there is no pattern
+    exclude: Sequence[str] = ()
+
+    @property
+    def is_all(self) -> bool:
+        """Whether no domain is passed over."""
+        return not self.include and not self.exclude
+
+    def has(self, name: str) -> bool:
+        """Whether a domain of that name is looked at."""
+        is_included = not self.include or any(fnmatchcase(name, pattern) for pattern in self.include)
+        return is_included and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
+
+
+def domains(connection: _Binding, wanted: Wanted) -> tuple[DomainFacts, ...]:
     """All domains; one that cannot be described is left out."""
-    return tuple(_each_domain(connection, channel_name))
+    return tuple(_each_domain(connection, wanted))
 
 
-def domain(connection: _Binding, uuid: str, channel_name: str) -> DomainFacts:
-    """One domain."""
-    return _facts(connection.lookupByUUIDString(uuid), channel_name)
+def domain(connection: _Binding, uuid: str, wanted: Wanted) -> DomainFacts:
+    """One domain; one that is passed over is not there."""
+    each = connection.lookupByUUIDString(uuid)
+    if not wanted.has(each.name()):
+        raise NoSuchDomain(f"describe: domain {uuid} is left out by connection.include or connection.exclude")
+    return _facts(each, wanted)
 
 
-def survey(connection: _Binding, support: Support) -> Mapping[str, Survey]:
+def survey(connection: _Binding, support: Support, wanted: Wanted) -> Mapping[str, Survey]:
     """All active domains, without speaking with any."""
-    records = support.ask("bulk_stats", lambda: connection.getAllDomainStats(_SURVEY, _ACTIVE))
+    records = support.ask("bulk_stats", lambda: _bulk(connection, wanted))
     if records is not None:
         return {each.UUIDString(): decode.survey(params) for each, params in records}
     known = {}
-    for each in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+    for each in _active(connection, wanted):
         try:
             state, reason = state_of(*each.state())
         except libvirt.libvirtError as error:
@@ -106,10 +133,24 @@ def pool(connection: _Binding, uuid: str, *, max_volumes: int) -> StoragePool:
     )
 
 
-def _each_domain(connection: _Binding, channel_name: str) -> Iterator[DomainFacts]:
+def _bulk(connection: _Binding, wanted: Wanted) -> Sequence[tuple[_Binding, percall.Params]]:
+    if wanted.is_all:
+        return connection.getAllDomainStats(_SURVEY, _ACTIVE)  # type: ignore[no-any-return]
+    some = _active(connection, wanted)
+    return connection.domainListGetStats(some, _SURVEY, _ACTIVE) if some else ()
+
+
+def _active(connection: _Binding, wanted: Wanted) -> Sequence[_Binding]:
+    listed = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+    return [each for each in listed if wanted.has(each.name())]
+
+
+def _each_domain(connection: _Binding, wanted: Wanted) -> Iterator[DomainFacts]:
     for each in connection.listAllDomains():
+        if not wanted.has(each.name()):
+            continue
         try:
-            yield _facts(each, channel_name)
+            yield _facts(each, wanted)
         except libvirt.libvirtError as error:
             if error.get_error_code() in _GONE:  # gone between the list and the question
                 continue
@@ -118,9 +159,11 @@ def _each_domain(connection: _Binding, channel_name: str) -> Iterator[DomainFact
             _log.warning("domain %r is left out: %s", each.name(), error)  # it must not cost the others
 
 
-def _facts(each: _Binding, channel_name: str) -> DomainFacts:
+def _facts(each: _Binding, wanted: Wanted) -> DomainFacts:
     state, reason = state_of(*each.state())
-    description = _description(each, channel_name)
+    description = _description(each, wanted)
+    labels = description.labels
+    telemetry.LABELS_CUT.inc(labels.cut)
     is_active = each.isActive()
     return DomainFacts(
         uuid=each.UUIDString(),
@@ -131,14 +174,21 @@ def _facts(each: _Binding, channel_name: str) -> DomainFacts:
         is_persistent=bool(each.isPersistent()),
         os_type=description.os_type,
         machine=description.machine,
+        architecture=description.architecture,
+        emulator=description.emulator,
+        title=description.title,
         memory_maximum_bytes=description.memory_maximum_bytes,
         channel=description.channel if is_active else None,
+        hardware=description.hardware,
+        metadata=labels.metadata,
+        promoted=labels.promoted,
+        managers=labels.managers,
     )
 
 
-def _description(each: _Binding, channel_name: str) -> Description:
+def _description(each: _Binding, wanted: Wanted) -> Description:
     try:
-        return describe(each.XMLDesc(), channel_name=channel_name)
+        return describe(each.XMLDesc(), channel_name=wanted.channel_name, rules=wanted.rules)
     except ValueError as error:
         _log.warning("domain %r: %s", each.name(), error)
         return Description()
@@ -159,7 +209,7 @@ def _is_stuck(control: Control) -> bool:
 
 
 def _call_by_call(each: _Binding, support: Support) -> percall.Params:
-    description = _description(each, "")
+    description = _description(each, Wanted())
     return percall.params_of(each, support, disks=description.disks, interfaces=description.interfaces)
 
 

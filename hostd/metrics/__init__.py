@@ -5,7 +5,7 @@ To add a metric: a row in the file of its subject. To add a subject: a file with
 
 from typing import Any
 
-from hostd.metrics import connection, domain, guest, host, objects, storage
+from hostd.metrics import connection, details, domain, facts, guest, host, objects, storage
 from hostd.metrics.row import Scope
 from hostd.model.domain import Domain
 from hostd.model.world import World
@@ -16,7 +16,12 @@ WORLD_SCOPES: tuple[Scope[World, Any, Any], ...] = (
     *storage.SCOPES,
     *objects.SCOPES,
 )
-DOMAIN_SCOPES: tuple[Scope[Domain, Any, Any], ...] = (*domain.SCOPES, *guest.SCOPES)
+DOMAIN_SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
+    *domain.SCOPES,
+    *facts.SCOPES,
+    *details.SCOPES,
+    *guest.SCOPES,
+)
 
 CONNECTION_LABEL = "connection"
 """The first label of every sample of a World whose connection has a name."""

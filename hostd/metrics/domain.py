@@ -26,7 +26,7 @@ from hostd.model.stats import (
 VCPU_STATES = ("offline", "running", "blocked")
 
 INFO: tuple[Metric[float], ...] = (
-    gauge("libvirt_domain_info", "What the domain is: type of its operating system, machine, persistence."),
+    gauge("libvirt_domain_info", "What the domain is: its title, machine, emulator, persistence."),
 )
 
 STATE: tuple[Metric[float], ...] = (
@@ -82,6 +82,11 @@ PROCESS: tuple[Metric[ProcessStats], ...] = (
         "hostd_domain_process_resident_bytes",
         "Memory that the domain's process holds by the host's kernel, known also while its monitor is stuck.",
         "resident_bytes",
+    ),
+    gauge(
+        "hostd_domain_process_start_time_seconds",
+        "When the domain's process began, by the host's kernel: a migration or a restart begins another.",
+        "started_at",
     ),
 )
 
@@ -251,7 +256,8 @@ _CONTROL_STATES = tuple(((state.value,), state) for state in ControlState)
 
 
 def _info(facts: DomainFacts) -> Iterable[tuple[tuple[str, ...], float]]:
-    yield (facts.os_type or "", facts.machine or "", "true" if facts.is_persistent else "false"), 1
+    machine = (facts.os_type, facts.architecture, facts.machine, facts.emulator, facts.title)
+    yield (*(text or "" for text in machine), "true" if facts.is_persistent else "false"), 1
 
 
 def _states(facts: DomainFacts) -> Iterable[tuple[tuple[str, ...], float]]:
@@ -302,7 +308,7 @@ def _blocks(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], BlockStats]]:
 
 
 SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
-    Scope(("os_type", "machine", "persistent"), lambda d: d.facts, _info, INFO),
+    Scope(("os_type", "arch", "machine", "emulator", "title", "persistent"), lambda d: d.facts, _info, INFO),
     Scope(("state",), lambda d: d.facts, _states, STATE),
     Scope(("state", "reason"), lambda d: d.facts, _reason, REASON),
     Scope(("event", "detail"), lambda d: d.events, _events, EVENTS),

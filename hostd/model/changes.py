@@ -6,6 +6,7 @@ To add one: its class, its place in `Change`, and a `case` in `world.World.apply
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hostd.model.details import Details
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
 from hostd.model.objects import Objects
@@ -95,6 +96,14 @@ class ProcessesSampled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DomainDetailed:
+    """What the slow calls said of one domain; None if it did not answer them."""
+
+    uuid: str
+    details: Details | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StorageSampled:
     """All pools there are, by UUID; none while nothing is known of any."""
 
@@ -160,6 +169,7 @@ Change = (
     | DomainsSampled
     | StatsExpired
     | ProcessesSampled
+    | DomainDetailed
     | StorageSampled
     | ObjectsSampled
     | GuestGreeted

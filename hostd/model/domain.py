@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hostd.model.details import Details
+from hostd.model.devices import Hardware
 from hostd.model.stats import Control, DomainState, DomainStats, ProcessStats
 from protocol.errors import DropReason
 from protocol.messages import Hello, Report
@@ -28,8 +30,15 @@ class DomainFacts:
     is_persistent: bool
     os_type: str | None = None
     machine: str | None = None
+    architecture: str | None = None
+    emulator: str | None = None
+    title: str | None = None
     memory_maximum_bytes: int | None = None
     channel: Channel | None = None
+    hardware: Hardware = field(default_factory=Hardware)
+    metadata: tuple[tuple[str, str], ...] = ()  # labels and their values, as the operator's rules find them
+    promoted: tuple[tuple[str, str], ...] = ()  # those of them that go on every series of the domain
+    managers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by preset, what its labels' values are
 
     @property
     def standing(self) -> tuple[DomainState, str]:
@@ -65,6 +74,7 @@ class Domain:
     answered_at: float | None = None  # seconds since 1970
     control: Control | None = None
     process: ProcessStats | None = None
+    details: Details | None = None
     guest: Guest = Guest()
     events: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, detail) to how often
 

@@ -155,4 +155,5 @@ class ProcessStats:
 
     cpu_seconds: float | None = None
     resident_bytes: int | None = None
+    started_at: float | None = None  # seconds since 1970
     pressures: tuple[Pressure, ...] = ()

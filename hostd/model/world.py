@@ -67,6 +67,12 @@ class World:
                 return self._without_stats()
             case changes.ProcessesSampled():
                 return self._with_processes(change.processes)
+            case changes.DomainDetailed():
+                return (
+                    self._alter(change.uuid, lambda domain: _detailed(domain, change))
+                    if self.connection.is_up
+                    else self
+                )
             case changes.StorageSampled():
                 return replace(self, pools=change.pools) if self.connection.is_up else self
             case changes.ObjectsSampled():
@@ -171,7 +177,12 @@ def _sampled(domain: Domain, sample: Sample, at: float) -> Domain:
         is_responsive=sample.has_answered,
         answered_at=at if sample.has_answered else domain.answered_at,
         control=sample.control,
+        details=None if sample.has_answered is False else domain.details,
     )
+
+
+def _detailed(domain: Domain, change: changes.DomainDetailed) -> Domain:
+    return domain if domain.details == change.details else replace(domain, details=change.details)
 
 
 def _stopped(domain: Domain) -> Domain:
@@ -181,7 +192,7 @@ def _stopped(domain: Domain) -> Domain:
 
 def _without_stats(domain: Domain) -> Domain:
     """Nothing is known of how it is doing now; who it is and what happened to it stays."""
-    bare = replace(domain, stats=None, is_responsive=None, control=None)
+    bare = replace(domain, stats=None, is_responsive=None, control=None, details=None)
     return domain if bare == domain else bare
 
 

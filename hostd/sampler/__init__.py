@@ -14,6 +14,7 @@ from typing import NoReturn
 from hostd import telemetry
 from hostd.config import ConnectionSettings, Settings
 from hostd.hypervisor import Hypervisor, HypervisorError
+from hostd.sampler.details import LOOK_SECONDS, Detailed
 from hostd.sampler.domains import Domains
 from hostd.sampler.host import Machine, Processes
 from hostd.sampler.objects import OtherObjects
@@ -50,6 +51,7 @@ def collectors(
     return (
         Collector("host", interval, Machine(store, hypervisor).collect),
         Collector("domains", interval, domains.collect),
+        Collector("details", min(interval, LOOK_SECONDS), Detailed(store, hypervisor, settings.sampling).collect),
         Collector("processes", interval, Processes(store, hypervisor).collect, needs_libvirt=False),
         Collector("storage", settings.storage.interval_seconds, Storage(store, hypervisor).collect),
         Collector("objects", settings.objects.interval_seconds, OtherObjects(store, hypervisor).collect),

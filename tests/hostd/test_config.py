@@ -11,6 +11,7 @@ import pytest
 
 from hostd import config
 from hostd.config import SHAREABLE, ConfigError, Settings, address_of, load
+from hostd.labels import PRESETS, Rule, problem_of
 
 SAMPLE = Path(__file__).parents[2] / "packaging" / "hostd.toml"
 
@@ -28,6 +29,28 @@ MISTAKES = [  # what is in the file, and what is said of it after the file's nam
     ("connection = []", "connection: there has to be one"),
     ("[[connection]]\nname = 'a'\n[[connection]]", "connection[1].name: each of several connections has to have one"),
     ("[[connection]]\nname = 'a'\n[[connection]]\nname = 'a'", "connection[1].name: 'a' is there twice"),
+    ("[[connection]]\ninclude = 'web-*'", "connection[0].include: Expected `array`, got `str`"),
+    ("[[connection]]\nexclude = ['']", "connection[0].exclude[0]: Expected `str` of length >= 1"),
+    ("[[metadata]]\npreset = 'vmware'", "metadata[0].preset: Invalid enum value 'vmware'"),
+    ("[[metadata]]\npreset = 'nova'\nlabel = 'a'", "metadata[0].preset: it stands for several labels"),
+    ("[[metadata]]", "metadata[0]: '' is not a label"),
+    ("[[metadata]]\nlabel = 'Team'\npath = 'a'", "metadata[0]: 'Team' is not a label"),
+    ("[[metadata]]\nlabel = '__a'\npath = 'a'", "metadata[0]: '__a' is not a label"),
+    ("[[metadata]]\nlabel = 'a\u0301'\npath = 'a'", "metadata[0]: 'a\u0301' is not a label"),
+    (f"[[metadata]]\nlabel = '{'a' * 65}'\npath = 'a'", "metadata[0]: 'aaaa"),
+    ("[[metadata]]\nlabel = 'uuid'\npath = 'a'", "metadata[0]: the label 'uuid' is taken"),
+    ("[[metadata]]\nlabel = 'a'", "metadata[0]: '' leads nowhere; write {namespace}tag"),
+    ("[[metadata]]\nlabel = 'a'\npath = '/@b'", "metadata[0]: '/@b' leads nowhere"),
+    ("[[metadata]]\nlabel = 'a'\npath = 'b/@'", "metadata[0]: 'b/@' leads nowhere"),
+    ("[[metadata]]\nlabel = 'a'\npath = '/b'", "metadata[0]: '/b' is not a path: "),
+    ("[[metadata]]\nlabel = 'a'\npath = 'nova:b'", "metadata[0]: 'nova:b' is not a path: "),
+    ("[[metadata]]\nlabel = 'a'\npath = 'b['", "metadata[0]: 'b[' is not a path: "),
+    (
+        "".join(f"[[metadata]]\nlabel = 'l{number}'\npath = 'a'\n" for number in range(33)),
+        "metadata: 33 labels are more than 32",
+    ),
+    ("[exposition]\npromote = ['team']", "exposition.promote: 'team' is not a label of any [[metadata]]"),
+    ("[sampling]\ndetails_interval_seconds = 0", "sampling.details_interval_seconds: Expected `float` >= 0.1"),
     ("[sampling]\ninterval_seconds = '5'", "sampling.interval_seconds: Expected `float`, got `str`"),
     ("[sampling]\ninterval_seconds = true", "sampling.interval_seconds: Expected `float`, got `bool`"),
     ("[sampling]\ninterval_seconds = nan", "sampling.interval_seconds: Expected `float` >= 0.1"),
@@ -74,6 +97,21 @@ def test_several_connections_each_have_their_own_settings(file: Path) -> None:
     here, there = load(file).connection
     assert here == config.ConnectionSettings(name="here")
     assert there == config.ConnectionSettings(name="there", uri="xen+ssh://there/")
+
+
+def test_presets_and_rules_of_ones_own_become_one_list_of_rules(file: Path) -> None:
+    own = "[[metadata]]\nlabel = 'team'\npath = '{urn:x}host/@team'\n"
+    file.write_text(f"[[metadata]]\npreset = 'ovirt'\n{own}[exposition]\npromote = ['team', 'cluster_version']\n")
+    rules = config.rules_of(load(file))
+    assert rules.metadata == (*PRESETS["ovirt"], Rule("team", "{urn:x}host/@team"))
+    assert rules.promote == ("team", "cluster_version")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_chosen_and_its_rules_followed(preset: str) -> None:
+    rules = config.rules_of(msgspec.convert({"metadata": [{"preset": preset}]}, Settings))
+    assert rules.metadata == PRESETS[preset]
+    assert [problem_of(rule) for rule in rules.metadata] == [None] * len(rules.metadata)
 
 
 def test_the_command_line_goes_over_the_file(file: Path) -> None:

@@ -212,7 +212,8 @@ def test_metrics_without_libvirt_is_said_in_one_line(tmp_path: Path) -> None:
 
 def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
     file = tmp_path / "hostd.toml"
-    file.write_text("[http]\nlisten = '[::1]:1'\n[guests]\nshare = ['host_cpus']\n")
+    lists = "[[connection]]\ninclude = ['web-*']\n[[metadata]]\npreset = 'nova'\n"
+    file.write_text(f"{lists}[http]\nlisten = '[::1]:1'\n[guests]\nshare = ['host_cpus']\n")
     ended = hostd_once("check-config", str(file))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [
@@ -220,15 +221,21 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         'connection[0].uri = "qemu:///system"',
         "connection[0].deadline_seconds = 5.0",
         "connection[0].domains_at_once = 4",
+        'connection[0].include = ["web-*"]',
+        "connection[0].exclude = []",
         'http.listen = "[::1]:1"',
         "sampling.interval_seconds = 10.0",
         "sampling.domain_seconds = 2.0",
         "sampling.max_unresponsive_domains = 12",
+        "sampling.details_interval_seconds = 300.0",
+        "sampling.jobs_interval_seconds = 30.0",
         "storage.interval_seconds = 60.0",
         "storage.volumes = false",
         "storage.max_volumes_per_pool = 500",
         "objects.interval_seconds = 60.0",
+        'metadata[0].preset = "nova"',
         "exposition.max_series_per_domain = 5000",
+        "exposition.promote = []",
         'guests.channel = "io.virtwire.agent.0"',
         "guests.report_interval_seconds = 10.0",
         'guests.share = ["host_cpus"]',

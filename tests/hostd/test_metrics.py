@@ -10,10 +10,13 @@ import pytest
 
 from hostd import telemetry
 from hostd.exposition.known import LEFT_OUT
+from hostd.labels import PRESETS, TAKEN
 from hostd.metrics import CONNECTION_LABEL, DOMAIN_LABELS, DOMAIN_SCOPES, WORLD_SCOPES
+from hostd.metrics.facts import MANAGERS
 from hostd.metrics.row import Kind, Metric, Scope
+from hostd.model.details import NO_JOB
 from hostd.model.world import World
-from tests.support.builders import UUID, full_domain, world
+from tests.support.builders import DETAILS, UUID, full_domain, world
 from tests.support.pages import NOW, page_of, samples_of, value_of
 
 Value: TypeAlias = Any  # of a field of the model, whichever
@@ -127,6 +130,59 @@ def test_every_path_of_every_row_leads_to_a_number(scope: Scope[Any, Any, Any]) 
     for metric in scope.metrics:
         declared = at_path(type(item), metric.path)
         assert set(get_args(declared) or (declared,)) <= {int, float, bool, types.NoneType}
+
+
+def test_no_metadata_can_hide_whose_a_series_is() -> None:
+    assert {CONNECTION_LABEL, *DOMAIN_LABELS} < TAKEN
+
+
+def test_every_preset_has_a_family() -> None:
+    assert {preset for preset, _ in MANAGERS} == set(PRESETS)
+    page = samples_of(page_of(FULL))
+    labels = {name: dict(labels) for name, labels in page}
+    assert labels["libvirt_domain_openstack_info"]["project_name"] == "shop"
+    assert labels["libvirt_domain_ovirt_info"]["cluster_version"] == "4.7"
+    assert labels["libvirt_domain_libosinfo_info"]["os_id"] == "http://debian.org/debian/12"
+
+
+def test_what_a_device_is_joins_with_its_numbers() -> None:
+    page = samples_of(page_of(FULL))
+    for info, number in (
+        ("libvirt_domain_interface_stats_info", "libvirt_domain_interface_stats_receive_bytes_total"),
+        ("libvirt_domain_block_stats_info", "libvirt_domain_block_stats_read_bytes_total"),
+    ):
+        devices = [
+            {dict(labels)["target_device"] for name, labels in page if name == wanted} for wanted in (info, number)
+        ]
+        assert devices[0] == devices[1] != set()
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("is_autostarted", "autostart"), ("has_managed_save", "managed_save_image")]
+)
+def test_a_detail_that_is_so_or_not_or_not_known_is_1_or_0_or_absent(field: str, name: str) -> None:
+    for value in (True, False, None):
+        altered = changed(FULL, ("domains", UUID, "details", field), value)
+        assert value_of(page_of(altered), f"libvirt_domain_{name}") == value
+
+
+def test_disks_without_errors_are_0_and_ones_not_known_are_absent() -> None:
+    for errors, count in ((DETAILS.disk_errors, 1), ((), 0), (None, None)):
+        altered = changed(FULL, ("domains", UUID, "details", "disk_errors"), errors)
+        assert value_of(page_of(altered), "libvirt_domain_disk_errors") == count
+
+
+def test_messages_are_counted_by_kind_also_where_there_are_none() -> None:
+    page = page_of(FULL)
+    assert value_of(page, "libvirt_domain_messages", kind="tainting") == 1
+    assert value_of(page, "libvirt_domain_messages", kind="deprecation") == 0
+    assert value_of(page, "libvirt_domain_messages", kind="ioerror") is None
+
+
+def test_without_a_job_there_are_no_series_of_one() -> None:
+    for job in (NO_JOB, None):
+        idle = changed(FULL, ("domains", UUID, "details", "job"), job)
+        assert not [name for name, _ in samples_of(page_of(idle)) if name.startswith("libvirt_domain_job")]
 
 
 def test_the_example_leaves_no_field_of_the_model_empty() -> None:

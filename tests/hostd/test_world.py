@@ -7,6 +7,7 @@ import pytest
 
 from hostd.model import changes
 from hostd.model.changes import Change
+from hostd.model.details import Details
 from hostd.model.domain import Domain, Guest
 from hostd.model.host import Host
 from hostd.model.objects import Objects
@@ -15,6 +16,7 @@ from hostd.model.world import World
 from protocol.errors import DropReason
 from tests.support.builders import (
     CONNECTION_FACTS,
+    DETAILS,
     HELLO,
     HOST,
     OTHER_UUID,
@@ -50,6 +52,7 @@ EXAMPLES: tuple[Change, ...] = (
     changes.DomainsSampled(samples={UUID: SAMPLE}, at=7.0),
     changes.StatsExpired(),
     changes.ProcessesSampled(processes={UUID: ProcessStats(cpu_seconds=1.0)}),
+    changes.DomainDetailed(uuid=UUID, details=Details(is_autostarted=False)),
     changes.StorageSampled(pools={}),
     changes.ObjectsSampled(objects=Objects()),
     changes.GuestGreeted(uuid=UUID, hello=HELLO),
@@ -114,7 +117,7 @@ def test_unchanged_facts_keep_the_same_domain_object() -> None:
 def test_a_domain_that_stops_loses_its_numbers_and_its_guests_session_and_keeps_its_history() -> None:
     after = only(world(full_domain()).apply(changes.DomainDescribed(facts=shut_off(channel=channel()))))
     assert (after.is_active, after.stats, after.is_responsive, after.control) == (False, None, None, None)
-    assert (after.answered_at, after.process) == (None, None)
+    assert (after.answered_at, after.process, after.details) == (None, None, None)
     assert after.guest == guest(hello=None, report=None)
     assert after.events == full_domain().events
 
@@ -161,13 +164,22 @@ def test_a_sample_brings_numbers_and_the_time_they_were_given() -> None:
 def test_a_domain_that_did_not_answer_keeps_who_it_is_and_loses_its_numbers() -> None:
     before = full_domain()
     after = only(world(before).apply(changes.DomainsSampled(samples={UUID: UNANSWERED}, at=5.0)))
-    assert after == replace(before, stats=UNANSWERED.stats, is_responsive=False, control=UNANSWERED.control)
+    assert after == replace(
+        before, stats=UNANSWERED.stats, is_responsive=False, control=UNANSWERED.control, details=None
+    )
     assert after.answered_at == before.answered_at
 
 
 def test_a_domain_that_was_not_asked_is_not_called_unresponsive() -> None:
     held = replace(UNANSWERED, has_answered=None)
-    assert only(world(full_domain()).apply(changes.DomainsSampled(samples={UUID: held}, at=5.0))).is_responsive is None
+    after = only(world(full_domain()).apply(changes.DomainsSampled(samples={UUID: held}, at=5.0)))
+    assert (after.is_responsive, after.details) == (None, DETAILS)
+
+
+def test_details_that_are_the_same_leave_the_domain_the_same_object() -> None:
+    before = full_domain()
+    assert only(world(before).apply(changes.DomainDetailed(uuid=UUID, details=replace(DETAILS)))) is before
+    assert only(world(before).apply(changes.DomainDetailed(uuid=UUID, details=None))).details is None
 
 
 def test_a_domain_that_a_collection_says_nothing_of_stays_the_same_object() -> None:
@@ -219,7 +231,7 @@ def test_losing_libvirt_drops_its_numbers_and_keeps_domains_and_guests() -> None
     after = world(full_domain()).apply(changes.HypervisorLost(why="end of file"))
     assert after.host == Host()
     assert (after.connection.is_up, after.connection.why_down) == (False, "end of file")
-    assert only(after) == replace(full_domain(), stats=None, is_responsive=None, control=None)
+    assert only(after) == replace(full_domain(), stats=None, is_responsive=None, control=None, details=None)
     assert after.pools == {}
     assert after.objects == Objects()
 

@@ -12,6 +12,7 @@ from hostd.hypervisor import (
     Notice,
     Unavailable,
 )
+from hostd.model.details import NO_JOB, Details, Job
 from hostd.model.domain import DomainFacts
 from hostd.model.host import ConnectionFacts, Host
 from hostd.model.objects import Countable, Network
@@ -36,6 +37,10 @@ class FakeHypervisor(Hypervisor):
         self.pools: dict[str, StoragePool] = {}
         self.networks: dict[str, Network] = {}
         self.counts: dict[Countable, dict[str, int]] = {}
+        self.details: dict[str, Details] = {}
+        self.detailed: list[str] = []  # whose details were asked for, in order
+        self.jobs: dict[str, Job | None] = {}
+        self.followed: list[str] = []  # whose job was asked for, in order
         self.entered: list[str] = []  # whose numbers were asked for, in order
         self.host = HOST
         self.faults: dict[str, HypervisorError | Exception] = {}
@@ -76,6 +81,16 @@ class FakeHypervisor(Hypervisor):
         self.entered.append(uuid)
         self._ask(uuid)
         return Answer(stats=self.stats[uuid], control=control)
+
+    async def ask_details(self, uuid: str, *, deadline_seconds: float) -> Details:  # noqa: ARG002 - the port's
+        self.detailed.append(uuid)
+        self._ask(f"details of {uuid}")
+        return self.details.get(uuid, Details())
+
+    async def ask_job(self, uuid: str, *, deadline_seconds: float) -> Job | None:  # noqa: ARG002 - the port's
+        self.followed.append(uuid)
+        self._ask(f"job of {uuid}")
+        return self.jobs.get(uuid, NO_JOB)
 
     async def sample_processes(self, names: Mapping[str, str]) -> Mapping[str, ProcessStats]:
         self._ask("sample_processes")

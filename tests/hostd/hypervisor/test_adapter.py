@@ -30,10 +30,12 @@ from hostd.hypervisor import (
     link,
 )
 from hostd.hypervisor.adapter import LibvirtAdapter
+from hostd.model.devices import Disk, Hardware, Interface
 from hostd.model.domain import DomainFacts
 from hostd.model.objects import Countable, Network
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, Survey
 from hostd.model.storage import PoolState
+from tests.support.builders import NO_DEVICES
 from tests.support.running import until
 
 Binding: TypeAlias = Any  # libvirt's own has no types
@@ -137,7 +139,30 @@ async def test_the_default_domain_is_listed(hypervisor: LibvirtAdapter) -> None:
             reason="unknown",
             is_persistent=True,
             os_type="hvm",
+            architecture="i686",
             memory_maximum_bytes=8 << 30,
+            hardware=Hardware(
+                disks=(
+                    Disk(
+                        device="vda",
+                        kind="disk",
+                        bus="virtio",
+                        source_type="file",
+                        source_file="/guest/diskimage1",
+                    ),
+                ),
+                interfaces=(
+                    Interface(
+                        index=0,
+                        name="testnet0",
+                        kind="network",
+                        mac_address="aa:bb:cc:dd:ee:ff",
+                        source_network="default",
+                    ),
+                ),
+                devices={**NO_DEVICES, "memballoon": 1},
+                balloon_period_seconds=0,
+            ),
         ),
     )
 
@@ -424,7 +449,7 @@ async def test_a_channel_on_another_machine_is_not_ours_to_open() -> None:
     remote = LibvirtAdapter(
         ConnectionSettings(uri="qemu+ssh://other/system"), channel_name=NAME, storage=StorageSettings()
     )
-    assert (remote._channel_for(), remote._pid_folder) == ("", None)
+    assert (remote._wanted.channel_name, remote._pid_folder) == ("", None)
 
 
 async def test_the_hosts_size_is_sampled_and_a_test_hosts_load_is_not_this_machines(

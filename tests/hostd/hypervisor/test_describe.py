@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostd.hypervisor.describe import Description, describe
+from hostd.model.devices import Hardware
 from hostd.model.domain import Channel
+from tests.support.builders import NO_DEVICES
 
 NAME = "io.virtwire.agent.0"
 
@@ -19,7 +21,8 @@ def channel(name: str = NAME, *, source: str = "<source mode='bind' path='/run/a
 
 
 def test_a_live_domain_is_described() -> None:
-    xml = f"""<domain type='kvm' id='7'><name>alpha</name><memory unit='KiB'>524288</memory>
+    xml = f"""<domain type='kvm' id='7'><name>alpha</name><title> The first of all\n</title>
+      <memory unit='KiB'>524288</memory>
       <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
       <devices><emulator>/usr/bin/qemu</emulator>
       <channel type='unix'><source mode='bind' path='/run/libvirt/alpha.sock'/>
@@ -28,13 +31,17 @@ def test_a_live_domain_is_described() -> None:
     assert describe(xml, channel_name=NAME) == Description(
         os_type="hvm",
         machine="pc-q35-7.2",
+        architecture="x86_64",
+        emulator="/usr/bin/qemu",
+        title="The first of all",
+        hardware=Hardware(devices=NO_DEVICES),
         memory_maximum_bytes=512 << 20,
         channel=Channel(path="/run/libvirt/alpha.sock", is_open_in_guest=True),
     )
 
 
 def test_what_is_not_there_is_not_known() -> None:
-    assert describe("<domain/>", channel_name=NAME) == Description()
+    assert describe("<domain/>", channel_name=NAME) == Description(hardware=Hardware(devices=NO_DEVICES))
 
 
 @pytest.mark.parametrize(

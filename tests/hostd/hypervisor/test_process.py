@@ -30,6 +30,9 @@ class Machine:
         (self.proc / "4242" / "cgroup").write_text(group)
         self.pid_file.write_text("4242\n")
 
+    def booted(self, stat: str) -> None:
+        (self.proc / "stat").write_text(stat)
+
     def presses(self, resource: str, text: str, *, group: str = SCOPE) -> None:
         folder = self.cgroups / group.lstrip("/")
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,6 +51,23 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 def test_cpu_time_and_memory_of_a_process_that_is_stopped_are_known(machine: Machine) -> None:
     machine.has()
     assert process_stats(machine.pid_file) == ProcessStats(cpu_seconds=18.0, resident_bytes=10500 * 4096)
+
+
+def test_when_it_began_is_told_since_1970(machine: Machine) -> None:
+    machine.has()
+    machine.booted("cpu  1 2 3\nctxt 5\nbtime 1700000000\nprocesses 7\n")
+    stats = process_stats(machine.pid_file)
+    assert stats is not None
+    assert stats.started_at == 1_700_000_087.12
+
+
+@pytest.mark.parametrize("stat", ["", "btime\n", "btime -1\n", "xbtime 5\n"])
+def test_on_a_machine_that_does_not_tell_when_it_booted_it_is_not_known(machine: Machine, stat: str) -> None:
+    machine.has()
+    machine.booted(stat)
+    stats = process_stats(machine.pid_file)
+    assert stats is not None
+    assert stats.started_at is None
 
 
 @pytest.mark.parametrize("name", ["qemu-kvm", "kvm", "qemu a) (b) S 9 9", "libvirt_lxc"])
