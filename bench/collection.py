@@ -58,8 +58,9 @@ def our_collection(uri: str) -> Iterator[tuple[Callable[[], None], Callable[[], 
     """
     connection = ConnectionSettings(uri=uri)
     store = Store(World(connection=Connection(uri=uri)))
-    hypervisor = LibvirtAdapter(connection, channel_name=AGENT_CHANNEL, storage=StorageSettings())
-    domains = Domains(store, hypervisor, SamplingSettings(), at_once=connection.domains_at_once)
+    sampling = SamplingSettings()
+    hypervisor = LibvirtAdapter(connection, channel_name=AGENT_CHANNEL, sampling=sampling, storage=StorageSettings())
+    domains = Domains(store, hypervisor, sampling, at_once=connection.domains_at_once)
     with asyncio.Runner() as runner:
         runner.run(_connect(store, hypervisor))
         try:

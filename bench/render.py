@@ -22,11 +22,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from hostd.exposition import Exposition
+from hostd.model.block import BlockStats
 from hostd.model.domain import Domain, DomainFacts
 from hostd.model.host import Connection
 from hostd.model.stats import (
     BalloonStats,
-    BlockStats,
     Control,
     ControlState,
     CpuStats,
@@ -41,6 +41,18 @@ from hostd.model.world import World
 DOMAINS = 1_000
 SAMPLES = 80
 """Of each domain; 21 of them tell who it is and which states it and its parts are in, and those stay as they are."""
+
+SELDOM = {
+    "is_halted",
+    "limits",
+    "errors",
+    "threshold_bytes",
+    "haltpoll_success_seconds",
+    "haltpoll_fail_seconds",
+    "hugetlb_allocations",
+    "hugetlb_failures",
+}
+"""What most domains do not have."""
 
 ROUNDS = 7
 
@@ -170,7 +182,11 @@ def _stats(at: int, grown: int) -> DomainStats:
 
 def _filled(kind: type[Stats], grown: int, **known: Any) -> Stats:  # noqa: ANN401 - fields of the kind
     """One with a number of its own in every field that is not known."""
-    fields = [name for name in kind.__dataclass_fields__ if name not in known]
+    fields = [
+        name
+        for name, field in kind.__dataclass_fields__.items()
+        if name not in known and field.default is None and name not in SELDOM
+    ]
     numbers: dict[str, Any] = {
         name: _seconds_of(grown + place)
         if name.endswith("_seconds") and name != "last_update_seconds"

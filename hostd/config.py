@@ -7,6 +7,7 @@ types and values out of range are refused with the file and the key.
 import ipaddress
 import re
 import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,37 @@ from protocol.messages import Metrics
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 Patterns = tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=256)], ...]
+
+GROUPS = (
+    "state",
+    "cpu_total",
+    "balloon",
+    "vcpu",
+    "interface",
+    "block",
+    "perf",
+    "iothread",
+    "memory",
+    "dirtyrate",
+    "vm",
+)
+"""Libvirt's groups of statistics, by its own names (VIR_DOMAIN_STATS_…)."""
+
+KVM_STATS = (
+    "exits",
+    "halt_exits",
+    "io_exits",
+    "mmio_exits",
+    "halt_wait_ns",
+    "halt_poll_success_ns",
+    "halt_poll_fail_ns",
+    "pages_4k",
+    "pages_2m",
+    "pages_1g",
+    "nx_lpage_splits",
+    "remote_tlb_flush",
+)
+"""Of the kernel's about sixty those that say why a guest is slow, or what its memory is made of."""
 
 SHAREABLE = frozenset(Metrics.__dataclass_fields__)
 """What a guest can be told of its host, by the names that `guestagent get` answers to."""
@@ -62,15 +94,18 @@ class SamplingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     interval_seconds: Seconds = 10.0
     domain_seconds: Seconds = 2.0  # after this the others go on without it; a well one answers within 0.1
+    rare_interval_seconds: Seconds = 60.0  # for what costs a monitor command of its own and seldom changes
     max_unresponsive_domains: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 12  # libvirtd has 20 workers in all
     details_interval_seconds: Seconds = 300.0  # some ten calls a domain, for what changes seldom
     jobs_interval_seconds: Seconds = 30.0  # two calls a domain; a migration of some size takes longer
+    groups: tuple[str, ...] = GROUPS  # what a domain does not have costs nothing
+    kvm_stats: tuple[Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")], ...] = KVM_STATS
 
 
 class ExpositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[exposition]: the page's size."""
 
-    max_series_per_domain: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5_000  # 64 vCPUs and 32 disks: 1,500
+    max_series_per_domain: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5_000  # 64 vCPUs and 32 disks: 2,000
     promote: tuple[str, ...] = ()  # labels of [[metadata]] for every series of the domain; each makes the page longer
 
 
@@ -166,10 +201,15 @@ def _read(path: Path) -> Settings:
     _check_connections(path, settings.connection)
     _check_labels(path, settings)
     listable = SHAREABLE - {"host_name"}  # which has a switch of its own, so that nobody shares it by the way
-    unknown = sorted(set(settings.guests.share) - listable)
-    if unknown:
-        raise ConfigError(f"{path}: guests.share: {unknown[0]!r} is not one of {', '.join(sorted(listable))}")
+    _check_names(f"{path}: guests.share", settings.guests.share, sorted(listable))
+    _check_names(f"{path}: sampling.groups", settings.sampling.groups, GROUPS)
     return settings
+
+
+def _check_names(where: str, names: Iterable[str], known: Sequence[str]) -> None:
+    unknown = sorted(set(names).difference(known))
+    if unknown:
+        raise ConfigError(f"{where}: {unknown[0]!r} is not one of {', '.join(known)}")
 
 
 def _check_connections(path: Path, connections: tuple[ConnectionSettings, ...]) -> None:

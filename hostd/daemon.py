@@ -126,6 +126,7 @@ def _line(connection: ConnectionSettings, settings: Settings) -> _Line:
     hypervisor = LibvirtAdapter(
         connection,
         channel_name=settings.guests.channel,
+        sampling=settings.sampling,
         storage=settings.storage,
         rules=config.rules_of(settings),
     )

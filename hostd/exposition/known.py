@@ -92,7 +92,7 @@ def _limited(domain: Domain, whose: tuple[str, ...], before: Rendered | None, ma
         return rendered
     room = max_series - 1  # one says how many are left out
     if sum([len(one[2]) * width for one, width in zip(rendered.told, _WIDTHS, strict=True)]) > room:
-        rendered.shown, rendered.left_out = first(rendered.told, room)
+        rendered.shown, rendered.left_out = first(DOMAIN_TABLES, rendered.told, room)
     if rendered.left_out:
         telemetry.SERIES_DROPPED.inc(rendered.left_out)
         if not (before and before.left_out):

@@ -91,18 +91,23 @@ def render(table: Table[Any], part: Item | None, identity: str, before: Told) ->
     return part, labels, texts, _numbers(table, [value for _, item in items for value in table.values(item)])
 
 
-def first(told: Iterable[Told], room: int) -> tuple[list[Told], int]:
-    """The first `room` samples, item by item in the tables' order, and how many there are beyond."""
+def first(tables: Sequence[Table[Any]], told: Iterable[Told], room: int) -> tuple[list[Told], int]:
+    """The first `room` samples, item by item in the tables' order, and how many there are beyond.
+
+    Of histograms all or none: one without its last bucket is none, and a parser may refuse the page for it.
+    """
     kept: list[Told] = []
     left_out = 0
-    for part, labels, texts, written in told:
+    for table, (part, labels, texts, written) in zip(tables, told, strict=True):
         numbers = written.split(b",")
         known = [at for at, number in enumerate(numbers) if number not in _NOT_KNOWN]
-        for at in known[room:]:
+        is_whole = len(known) <= room or table.metrics[0].kind is not Kind.HISTOGRAM
+        beyond = known[room:] if is_whole else known
+        for at in beyond:
             numbers[at] = b"null"
         kept.append((part, labels, texts, b",".join(numbers)))
-        left_out += max(0, len(known) - room)
-        room -= min(len(known), room)
+        left_out += len(beyond)
+        room -= len(known) - len(beyond)
     return kept, left_out
 
 
@@ -133,4 +138,4 @@ def _number(metric: Metric[Any], value: float | None) -> str:
         return "null"
     if metric.is_age and not math.isfinite(value):
         raise ValueError(f"not a moment: {value!r}")
-    return text.count(value) if metric.kind is Kind.COUNTER else text.number(value)
+    return text.number(value) if metric.kind is Kind.GAUGE else text.count(value)

@@ -64,8 +64,9 @@ def count(value: float) -> str:
 
 def head(metric: Metric[object], *, openmetrics: bool) -> str:
     """What goes before a family's samples. OpenMetrics alone knows a counter by its name without the suffix."""
-    is_counter = openmetrics and metric.kind is Kind.COUNTER
-    family = metric.name.removesuffix("_total") if is_counter else metric.name
+    family = metric.name.removesuffix("_bucket") if metric.kind is Kind.HISTOGRAM else metric.name
+    if openmetrics and metric.kind is Kind.COUNTER:
+        family = family.removesuffix("_total")
     return f"# HELP {family} {_escape_help(metric.help)}\n# TYPE {family} {metric.kind.value}\n"
 
 

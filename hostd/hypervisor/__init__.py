@@ -1,8 +1,8 @@
 """Libvirt, as the rest of hostd sees it: a port, the errors it may raise, and what it tells by itself.
 
-`adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `details`, `host`, `objects`,
-`percall`, `support`, `events`) import libvirt. `decode`, `progress`, `describe` with its `devices` and `metadata`,
-`capabilities` and `names` are pure: libvirt's flat parameters and XML in, model values out.
+`adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `details`, `groups`, `host`,
+`objects`, `percall`, `support`, `events`) import libvirt. `decode`, `progress`, `describe` with its `devices` and
+`metadata`, `capabilities` and `names` are pure: libvirt's flat parameters and XML in, model values out.
 """
 
 from collections.abc import Callable, Mapping
@@ -92,8 +92,11 @@ class Hypervisor(Protocol):
     async def survey(self) -> Mapping[str, Survey]:
         """What is known of all active domains, by UUID, without the help of any: a stuck one holds nobody up."""
 
-    async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:
-        """The numbers of one active domain; unless `may_enter`, only how the way to its monitor is."""
+    async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool, is_rare: bool = False) -> Answer:
+        """The numbers of one active domain, with `is_rare` also those that are asked for now and then.
+
+        Unless `may_enter`, only how the way to its monitor is.
+        """
 
     async def ask_details(self, uuid: str, *, deadline_seconds: float) -> Details:
         """What one domain, active or not, is asked only now and then."""

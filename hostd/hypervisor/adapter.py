@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import libvirt
 
-from hostd.config import ConnectionSettings, StorageSettings
+from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import (
     Answer,
     CallFailed,
@@ -29,6 +29,7 @@ from hostd.hypervisor import (
     questions,
 )
 from hostd.hypervisor.calls import Bound, Calls
+from hostd.hypervisor.groups import Groups, groups_of
 from hostd.hypervisor.host import Machine
 from hostd.hypervisor.link import Link, Teller, is_alive, open_lane, open_link, translated
 from hostd.hypervisor.process import pid_file, pid_folder, process_stats
@@ -58,6 +59,7 @@ class LibvirtAdapter:
         settings: ConnectionSettings,
         *,
         channel_name: str,
+        sampling: SamplingSettings,
         storage: StorageSettings,
         rules: Rules = Rules(),  # noqa: B008 - frozen
     ) -> None:
@@ -80,6 +82,7 @@ class LibvirtAdapter:
         self._listing = Calls(threads=1, name=f"{name} objects", bound=bound, connection=label)
         self._support = Support(settings.name)
         self._machine = Machine(self._support, is_this_machine=not self._is_remote and not self._is_pretended())
+        self._groups = groups_of(sampling)
         self._link: Link | None = None
         self._lanes = threading.local()
 
@@ -105,13 +108,19 @@ class LibvirtAdapter:
         )
 
     async def survey(self) -> Mapping[str, Survey]:
-        return await self._query("survey", lambda connection: questions.survey(connection, self._support, self._wanted))
+        return await self._query(
+            "survey",
+            lambda connection: questions.survey(connection, self._support, self._groups, self._wanted),
+        )
 
-    async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:
+    async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool, is_rare: bool = False) -> Answer:
         may_enter = may_enter and not self._asking.is_stuck(uuid)
         return await self._asking.run(
             "ask",
-            self._over_lane("ask", lambda lane: lane.answer(uuid, self._support, may_enter=may_enter)),
+            self._over_lane(
+                "ask",
+                lambda lane: lane.answer(uuid, self._support, self._groups, may_enter=may_enter, is_rare=is_rare),
+            ),
             deadline_seconds=deadline_seconds,
             key=uuid if may_enter else f"control of {uuid}",
         )
@@ -245,9 +254,14 @@ class _Lane:
         self.connection = connection
         self._domains: dict[str, Any] = {}
 
-    def answer(self, uuid: str, support: Support, *, may_enter: bool) -> Answer:
+    def answer(self, uuid: str, support: Support, groups: Groups, *, may_enter: bool, is_rare: bool) -> Answer:
         """A domain's numbers."""
-        return self._asked(uuid, lambda domain: questions.answer(self.connection, domain, support, may_enter=may_enter))
+        return self._asked(
+            uuid,
+            lambda domain: questions.answer(
+                self.connection, domain, support, groups, may_enter=may_enter, is_rare=is_rare
+            ),
+        )
 
     def details(self, uuid: str, support: Support) -> Details:
         """What a domain is asked now and then."""

@@ -15,22 +15,39 @@ Params: TypeAlias = Mapping[str, object]
 _Domain: TypeAlias = Any  # the binding has no types
 
 
-def params_of(domain: _Domain, support: Support, *, disks: Sequence[str], interfaces: Sequence[str]) -> Params:
-    """All that the driver's calls tell of a domain with these disks and interfaces (their target devices).
+GROUPS: Mapping[str, str] = {
+    "cpu_total": "cpu.",
+    "balloon": "balloon.",
+    "vcpu": "vcpu.",
+    "interface": "net.",
+    "block": "block.",
+}
+"""The groups that can be stood in for, and how their keys begin."""
+
+
+def params_of(
+    domain: _Domain, support: Support, groups: frozenset[str], *, disks: Sequence[str], interfaces: Sequence[str]
+) -> Params:
+    """What the driver's calls tell in these groups of a domain with these disks and interfaces (target devices).
 
     Raises:
         libvirt.libvirtError: the domain is gone, or its driver failed.
 
     """
     known: dict[str, object] = {}
-    for name, call in CALLS:
+    for name, served, call in CALLS:
+        if groups.isdisjoint(served):
+            continue
         known |= support.ask(name, lambda call=call: call(domain)) or {}  # type: ignore[misc]  # bound at once
-    for name, group, devices, each in (
-        ("interface_stats", "net", interfaces, _interface),
-        ("block_stats", "block", disks, _block),
+    for name, served_by, group, devices, each in (
+        ("interface_stats", "interface", "net", interfaces, _interface),
+        ("block_stats", "block", "block", disks, _block),
     ):
+        if served_by not in groups:
+            continue
         known |= support.ask(name, lambda g=group, d=devices, e=each: _devices(domain, g, d, e)) or {}  # type: ignore[misc]
-    return known
+    wanted = tuple(start for group, start in GROUPS.items() if group in groups)
+    return {key: value for key, value in known.items() if key.startswith(wanted)}
 
 
 def _info(domain: _Domain) -> Params:
@@ -75,11 +92,11 @@ def _vcpus(domain: _Domain) -> Params:
     return known
 
 
-CALLS: tuple[tuple[str, Callable[[_Domain], Params]], ...] = (
-    ("domain_info", _info),
-    ("cpu_stats", _cpu),
-    ("memory_stats", _memory),
-    ("vcpus", _vcpus),
+CALLS: tuple[tuple[str, frozenset[str], Callable[[_Domain], Params]], ...] = (  # each with the groups that it serves
+    ("domain_info", frozenset({"cpu_total", "balloon", "vcpu"}), _info),
+    ("cpu_stats", frozenset({"cpu_total"}), _cpu),
+    ("memory_stats", frozenset({"balloon"}), _memory),
+    ("vcpus", frozenset({"vcpu"}), _vcpus),
 )
 
 
@@ -104,12 +121,13 @@ def _interface(domain: _Domain, device: str) -> Params:
 
 
 def _block(domain: _Domain, device: str) -> Params:
-    read_requests, read_bytes, write_requests, write_bytes, _errors = domain.blockStats(device)
+    read_requests, read_bytes, write_requests, write_bytes, errors = domain.blockStats(device)
     return {
         "rd.reqs": read_requests,
         "rd.bytes": read_bytes,
         "wr.reqs": write_requests,
         "wr.bytes": write_bytes,
+        "errors": errors,
     }
 
 

@@ -14,6 +14,7 @@ import libvirt
 from hostd import telemetry
 from hostd.hypervisor import Answer, NoSuchDomain, decode, percall
 from hostd.hypervisor.describe import Description, describe
+from hostd.hypervisor.groups import Groups
 from hostd.hypervisor.link import is_alive
 from hostd.hypervisor.names import CONTROL_STATES, POOL_STATES, state_of
 from hostd.hypervisor.support import Support
@@ -28,15 +29,6 @@ _log = logging.getLogger(__name__)
 
 OCCUPIED_SECONDS = 1.0  # a monitor command that takes longer does not end soon
 
-# The groups that libvirt answers out of its own memory, whatever the domain does (read in its source).
-_SURVEY = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_INTERFACE
-# Those that speak with the domain's monitor.
-_NUMBERS = (
-    libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
-    | libvirt.VIR_DOMAIN_STATS_BALLOON
-    | libvirt.VIR_DOMAIN_STATS_VCPU
-    | libvirt.VIR_DOMAIN_STATS_BLOCK
-)
 # Active ones only: for an inactive domain the BLOCK group opens its images, which may hang on a dead NFS server.
 _ACTIVE = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
 _NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
@@ -77,9 +69,9 @@ def domain(connection: _Binding, uuid: str, wanted: Wanted) -> DomainFacts:
     return _facts(each, wanted)
 
 
-def survey(connection: _Binding, support: Support, wanted: Wanted) -> Mapping[str, Survey]:
+def survey(connection: _Binding, support: Support, groups: Groups, wanted: Wanted) -> Mapping[str, Survey]:
     """All active domains, without speaking with any."""
-    records = support.ask("bulk_stats", lambda: _bulk(connection, wanted))
+    records = support.ask("bulk_stats", lambda: _bulk(connection, groups, wanted))
     if records is not None:
         return {each.UUIDString(): decode.survey(params) for each, params in records}
     known = {}
@@ -94,20 +86,23 @@ def survey(connection: _Binding, support: Support, wanted: Wanted) -> Mapping[st
     return known
 
 
-def answer(connection: _Binding, each: _Binding, support: Support, *, may_enter: bool) -> Answer:
-    """One domain's numbers, unless its monitor is occupied or `may_enter` is not so."""
+def answer(
+    connection: _Binding, each: _Binding, support: Support, groups: Groups, *, may_enter: bool, is_rare: bool
+) -> Answer:
+    """One domain's numbers, with `is_rare` all; none if its monitor is occupied or `may_enter` is not so."""
     control = _control(each, support)
     if not may_enter or (control is not None and _is_stuck(control)):
         return Answer(stats=None, control=control)
     # When somebody else is at the monitor, what needs it is left out rather than waited for.
     flags = _ACTIVE if control is None or control.state is ControlState.OK else _ACTIVE | _NOWAIT
-    records = support.ask("bulk_stats", lambda: connection.domainListGetStats([each], _NUMBERS, flags))
+    wanted = groups.rare if is_rare else groups.numbers
+    records = support.ask("bulk_stats", lambda: connection.domainListGetStats([each], wanted, flags))
     if records is not None and not records:
         raise NoSuchDomain(f"ask: domain {each.UUIDString()} is not active")
     params = {} if records is None else records[0][1]
     if all(key.startswith("state.") for key in params):
-        params = _call_by_call(each, support)
-    return Answer(stats=decode.domain_stats(params), control=control)
+        params = _call_by_call(each, support, groups)
+    return Answer(stats=decode.domain_stats(params, kvm_stats=groups.kvm_stats), control=control)
 
 
 def pools(connection: _Binding, support: Support) -> Mapping[str, str]:
@@ -133,11 +128,11 @@ def pool(connection: _Binding, uuid: str, *, max_volumes: int) -> StoragePool:
     )
 
 
-def _bulk(connection: _Binding, wanted: Wanted) -> Sequence[tuple[_Binding, percall.Params]]:
+def _bulk(connection: _Binding, groups: Groups, wanted: Wanted) -> Sequence[tuple[_Binding, percall.Params]]:
     if wanted.is_all:
-        return connection.getAllDomainStats(_SURVEY, _ACTIVE)  # type: ignore[no-any-return]
+        return connection.getAllDomainStats(groups.survey, _ACTIVE)  # type: ignore[no-any-return]
     some = _active(connection, wanted)
-    return connection.domainListGetStats(some, _SURVEY, _ACTIVE) if some else ()
+    return connection.domainListGetStats(some, groups.survey, _ACTIVE) if some else ()
 
 
 def _active(connection: _Binding, wanted: Wanted) -> Sequence[_Binding]:
@@ -208,9 +203,11 @@ def _is_stuck(control: Control) -> bool:
     return is_occupied or control.state is ControlState.ERROR
 
 
-def _call_by_call(each: _Binding, support: Support) -> percall.Params:
+def _call_by_call(each: _Binding, support: Support, groups: Groups) -> percall.Params:
+    if not groups.names.intersection(percall.GROUPS):
+        return {}
     description = _description(each, Wanted())
-    return percall.params_of(each, support, disks=description.disks, interfaces=description.interfaces)
+    return percall.params_of(each, support, groups.names, disks=description.disks, interfaces=description.interfaces)
 
 
 def _volumes(each: _Binding, most: int) -> Iterator[Volume]:

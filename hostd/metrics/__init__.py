@@ -5,7 +5,7 @@ To add a metric: a row in the file of its subject. To add a subject: a file with
 
 from typing import Any
 
-from hostd.metrics import connection, details, domain, facts, guest, host, objects, storage
+from hostd.metrics import block, connection, details, domain, facts, guest, host, kvm, objects, perf, storage
 from hostd.metrics.row import Scope
 from hostd.model.domain import Domain
 from hostd.model.world import World
@@ -18,6 +18,9 @@ WORLD_SCOPES: tuple[Scope[World, Any, Any], ...] = (
 )
 DOMAIN_SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     *domain.SCOPES,
+    *block.SCOPES,
+    *kvm.SCOPES,
+    *perf.SCOPES,
     *facts.SCOPES,
     *details.SCOPES,
     *guest.SCOPES,

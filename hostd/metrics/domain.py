@@ -12,7 +12,6 @@ from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself, whole
 from hostd.model.domain import Domain, DomainFacts
 from hostd.model.stats import (
     BalloonStats,
-    BlockStats,
     Control,
     ControlState,
     DomainState,
@@ -119,6 +118,16 @@ STATS: tuple[Metric[DomainStats], ...] = (
         "CPU time the host has spent on the domain in its kernel.",
         "cpu.system_seconds",
     ),
+    counter(
+        "libvirt_domain_cpu_haltpoll_success_seconds_total",
+        "CPU time spent polling for an idle virtual CPU that then had something to do.",
+        "cpu.haltpoll_success_seconds",
+    ),
+    counter(
+        "libvirt_domain_cpu_haltpoll_fail_seconds_total",
+        "CPU time spent polling for an idle virtual CPU that then had to sleep all the same.",
+        "cpu.haltpoll_fail_seconds",
+    ),
     gauge("libvirt_domain_vcpu_current", "Virtual CPUs that the domain has online.", "vcpus_current"),
     gauge("libvirt_domain_vcpu_maximum", "Virtual CPUs that the domain may have.", "vcpus_maximum"),
 )
@@ -171,6 +180,16 @@ BALLOON: tuple[Metric[BalloonStats], ...] = (
         "Page faults of the guest that did not wait for a disk, by its balloon driver.",
         "minor_faults",
     ),
+    counter(
+        "libvirt_domain_memory_stats_hugetlb_pgalloc_total",
+        "Huge pages that the guest got when it asked for them, by its balloon driver.",
+        "hugetlb_allocations",
+    ),
+    counter(
+        "libvirt_domain_memory_stats_hugetlb_pgfail_total",
+        "Huge pages that the guest asked for and did not get, by its balloon driver.",
+        "hugetlb_failures",
+    ),
     gauge(
         "libvirt_domain_memory_stats_last_update_timestamp_seconds",
         "When the balloon driver last told of the guest's memory; without a stats period it never does.",
@@ -196,6 +215,13 @@ VCPU: tuple[Metric[VcpuStats], ...] = (
     ),
 )
 
+VCPU_HALTED: tuple[Metric[int], ...] = (
+    gauge(
+        "libvirt_domain_vcpu_halted",
+        "1 while the virtual CPU is halted: mostly idle, on some architectures switched off.",
+    ),
+)
+
 
 def _interface(what: str, help_: str) -> tuple[str, str]:
     return f"libvirt_domain_interface_stats_{what}_total", f"{help_}, from the guest's side."
@@ -211,45 +237,6 @@ INTERFACE: tuple[Metric[InterfaceStats], ...] = (
     counter(*_interface("transmit_errors", "Errors on sending"), "transmit_errors"),
     counter(*_interface("transmit_drops", "Packets dropped on sending"), "transmit_drops"),
 )
-
-BLOCK: tuple[Metric[BlockStats], ...] = (
-    counter("libvirt_domain_block_stats_read_bytes_total", "Bytes read from the disk.", "read_bytes"),
-    counter("libvirt_domain_block_stats_read_requests_total", "Read requests to the disk.", "read_requests"),
-    counter(
-        "libvirt_domain_block_stats_read_time_seconds_total",
-        "Time spent on reads of the disk.",
-        "read_seconds",
-    ),
-    counter("libvirt_domain_block_stats_write_bytes_total", "Bytes written to the disk.", "write_bytes"),
-    counter("libvirt_domain_block_stats_write_requests_total", "Write requests to the disk.", "write_requests"),
-    counter(
-        "libvirt_domain_block_stats_write_time_seconds_total",
-        "Time spent on writes to the disk.",
-        "write_seconds",
-    ),
-    counter("libvirt_domain_block_stats_flush_requests_total", "Flushes of the disk.", "flush_requests"),
-    counter(
-        "libvirt_domain_block_stats_flush_time_seconds_total",
-        "Time spent on flushes of the disk.",
-        "flush_seconds",
-    ),
-    gauge(
-        "libvirt_domain_block_stats_capacity_bytes",
-        "Size of the disk as the guest sees it.",
-        "capacity_bytes",
-    ),
-    gauge(
-        "libvirt_domain_block_stats_allocation_bytes",
-        "Highest byte of the disk's image that was written.",
-        "allocation_bytes",
-    ),
-    gauge(
-        "libvirt_domain_block_stats_physical_bytes",
-        "Size of what holds the disk's image: file or block device.",
-        "physical_bytes",
-    ),
-)
-
 
 _DOMAIN_STATES = tuple(((state.value,), state) for state in DomainState)  # an enum's value is slow to ask for
 _CONTROL_STATES = tuple(((state.value,), state) for state in ControlState)
@@ -287,6 +274,11 @@ def _vcpus(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], VcpuStats]]:
     return [((str(vcpu.number),), vcpu) for vcpu in stats.vcpus]
 
 
+def _halted(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], int]]:
+    # as numbers, for a truth among numbers is written the slow way
+    return [((str(vcpu.number),), int(vcpu.is_halted)) for vcpu in stats.vcpus if vcpu.is_halted is not None]
+
+
 def _vcpu_states(stats: DomainStats) -> tuple[tuple[tuple[str, ...], float], ...]:
     return _items_of_vcpu_states(tuple([(vcpu.number, vcpu.state) for vcpu in stats.vcpus]))
 
@@ -303,10 +295,6 @@ def _interfaces(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], Interface
     return [((interface.name or f"#{interface.index}",), interface) for interface in stats.interfaces]
 
 
-def _blocks(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], BlockStats]]:
-    return [((block.device,), block) for block in stats.blocks]
-
-
 SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope(("os_type", "arch", "machine", "emulator", "title", "persistent"), lambda d: d.facts, _info, INFO),
     Scope(("state",), lambda d: d.facts, _states, STATE),
@@ -321,6 +309,6 @@ SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope((), lambda d: d.stats and d.stats.balloon, itself, BALLOON),
     Scope(("vcpu", "state"), lambda d: d.stats and _vcpu_states(d.stats), iter, VCPU_STATE),
     Scope(("vcpu",), lambda d: d.stats, _vcpus, VCPU),
+    Scope(("vcpu",), lambda d: d.stats, _halted, VCPU_HALTED),
     Scope(("target_device",), lambda d: d.stats, _interfaces, INTERFACE),
-    Scope(("target_device",), lambda d: d.stats, _blocks, BLOCK),
 )

@@ -19,6 +19,7 @@ class Kind(enum.Enum):
 
     COUNTER = "counter"
     GAUGE = "gauge"
+    HISTOGRAM = "histogram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,14 @@ def counter(name: str, help_: str, path: str = "") -> Metric[Item]:
 def gauge(name: str, help_: str, path: str = "") -> Metric[Item]:
     """The row of something that goes up and down."""
     return Metric(name, Kind.GAUGE, help_, path)
+
+
+def buckets(name: str, help_: str, path: str) -> Metric[Item]:
+    """The row of a histogram's buckets, whose items are labelled with `le` and count all below it.
+
+    The last is +Inf. There is no row of a sum, for libvirt has none (docs/decisions.md).
+    """
+    return Metric(f"{name}_bucket", Kind.HISTOGRAM, help_, path)
 
 
 def age(name: str, help_: str, path: str = "") -> Metric[Item]:

@@ -3,6 +3,10 @@
 import enum
 from dataclasses import dataclass
 
+from hostd.model.block import BlockStats
+from hostd.model.kvm import KvmStat, RareStats
+from hostd.model.perf import BandwidthNode, CacheBank, EnergyReading, PerfStats
+
 
 class DomainState(enum.Enum):
     """virDomainState, by libvirt's own names."""
@@ -41,6 +45,8 @@ class CpuStats:
     time_seconds: float | None = None
     user_seconds: float | None = None
     system_seconds: float | None = None
+    haltpoll_success_seconds: float | None = None
+    haltpoll_fail_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,8 @@ class VcpuStats:
     time_seconds: float | None = None
     wait_seconds: float | None = None
     delay_seconds: float | None = None
+    is_halted: bool | None = None
+    kvm: tuple[KvmStat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +77,8 @@ class BalloonStats:
     swap_out_bytes: int | None = None
     major_faults: int | None = None
     minor_faults: int | None = None
+    hugetlb_allocations: int | None = None
+    hugetlb_failures: int | None = None
     last_update_seconds: int | None = None  # since 1970
 
 
@@ -89,24 +99,6 @@ class InterfaceStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockStats:
-    """One disk."""
-
-    device: str  # as the guest's bus names it: vda
-    read_bytes: int | None = None
-    read_requests: int | None = None
-    read_seconds: float | None = None
-    write_bytes: int | None = None
-    write_requests: int | None = None
-    write_seconds: float | None = None
-    flush_requests: int | None = None
-    flush_seconds: float | None = None
-    capacity_bytes: int | None = None
-    allocation_bytes: int | None = None
-    physical_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DomainStats:
     """All numbers of one domain from one collection."""
 
@@ -117,6 +109,11 @@ class DomainStats:
     vcpus: tuple[VcpuStats, ...] = ()
     interfaces: tuple[InterfaceStats, ...] = ()
     blocks: tuple[BlockStats, ...] = ()
+    cache_banks: tuple[CacheBank, ...] = ()
+    energy: tuple[EnergyReading, ...] = ()
+    bandwidth: tuple[BandwidthNode, ...] = ()
+    perf: PerfStats | None = None
+    rare: RareStats | None = None  # None where it was not told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +123,8 @@ class Survey:
     state: DomainState
     reason: str
     interfaces: tuple[InterfaceStats, ...] = ()
+    bandwidth: tuple[BandwidthNode, ...] = ()
+    perf: PerfStats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

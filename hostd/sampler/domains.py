@@ -2,7 +2,8 @@
 
 First a survey: what libvirt knows of all without the help of any. Then each is asked by itself, a few at once, each
 with a budget and over a thread that is replaced if it does not come back. One that does not answer keeps what the
-survey says, loses its numbers rather than freezing them, and is asked again when its circuit allows.
+survey says, loses its numbers rather than freezing them, and is asked again when its circuit allows. Some groups are
+asked for only now and then (`rare`) and kept in between.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from hostd.hypervisor import Answer, CallFailed, Hypervisor, HypervisorError, No
 from hostd.model import changes
 from hostd.model.stats import DomainStats, Sample, Survey
 from hostd.sampler.circuit import Circuit
+from hostd.sampler.rare import Rare
 from hostd.store import Store
 
 _log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Domains:
         self._settings = settings
         self._at_once = at_once
         self._circuits: dict[str, Circuit] = {}
+        self._rare: dict[str, Rare] = {}
         self._surveyed_at = time.monotonic()
 
     async def collect(self) -> None:
@@ -58,6 +61,7 @@ class Domains:
         """
         surveyed = await self._survey()
         self._circuits = {uuid: self._circuits.get(uuid) or self._circuit() for uuid in surveyed}
+        self._rare = {uuid: self._rare.get(uuid) or self._new_rare() for uuid in surveyed}
         stuck = sum(not circuit.is_answering for circuit in self._circuits.values())
         is_holding = stuck >= self._settings.max_unresponsive_domains
         current = _Round(surveyed, is_holding, deque(surveyed), told_at=time.monotonic())
@@ -99,13 +103,14 @@ class Domains:
                 self._tell(current)
 
     async def _ask(self, uuid: str, current: _Round) -> Sample:
-        circuit = self._circuits[uuid]
+        circuit, rare = self._circuits[uuid], self._rare[uuid]
         is_held = current.is_holding and circuit.is_answering
         may_enter = circuit.may_ask(time.monotonic()) and not is_held
         was_answering, why = circuit.is_answering, "its monitor is occupied"
         try:
             budget = self._settings.domain_seconds
-            answer = await self._hypervisor.ask(uuid, deadline_seconds=budget, may_enter=may_enter)
+            is_rare = rare.is_due(time.monotonic())
+            answer = await self._hypervisor.ask(uuid, deadline_seconds=budget, may_enter=may_enter, is_rare=is_rare)
         except (NoSuchDomain, Unavailable):
             raise
         except HypervisorError as error:
@@ -118,7 +123,7 @@ class Domains:
             elif not is_held:
                 circuit.left_alone()
         self._log_turn(uuid, why, was=was_answering, now=circuit.is_answering)
-        return _sample(answer, current.surveyed[uuid], is_held=is_held)
+        return self._sample(answer, current.surveyed[uuid], rare, is_held=is_held)
 
     async def _control_of(self, uuid: str) -> Answer:
         """How the way to a monitor that did not answer is: libvirt tells that without going there."""
@@ -133,8 +138,20 @@ class Domains:
         if learned:
             self._store.tell(changes.DomainsSampled(samples=learned, at=time.time()))
 
+    def _sample(self, answer: Answer, survey: Survey, rare: Rare, *, is_held: bool) -> Sample:
+        if answer.stats is None:
+            rare.forget()
+            has_answered = None if is_held else False
+            return Sample(stats=_surveyed(DomainStats(), survey), has_answered=has_answered, control=answer.control)
+        known = replace(answer.stats, rare=rare.known(answer.stats.rare, time.monotonic()))
+        return Sample(stats=_surveyed(known, survey), has_answered=True, control=answer.control)
+
     def _circuit(self) -> Circuit:
         return Circuit(interval_seconds=self._settings.interval_seconds)
+
+    def _new_rare(self) -> Rare:
+        seconds = self._settings.rare_interval_seconds
+        return Rare(interval_seconds=seconds, slack_seconds=self._settings.interval_seconds / 2)
 
     def _log_turn(self, uuid: str, why: str, *, was: bool, now: bool) -> None:
         if was == now:
@@ -147,11 +164,7 @@ class Domains:
             _log.warning("domain %r does not answer: %s; it has no numbers until it does", name, why)
 
 
-def _sample(answer: Answer, survey: Survey, *, is_held: bool) -> Sample:
-    if answer.stats is None:
-        has_answered = None if is_held else False
-        return Sample(
-            stats=DomainStats(interfaces=survey.interfaces), has_answered=has_answered, control=answer.control
-        )
-    interfaces = answer.stats.interfaces or survey.interfaces
-    return Sample(stats=replace(answer.stats, interfaces=interfaces), has_answered=True, control=answer.control)
+def _surveyed(stats: DomainStats, survey: Survey) -> DomainStats:
+    """With what the survey says; interfaces that the domain itself told of go before."""
+    interfaces = stats.interfaces or survey.interfaces
+    return replace(stats, interfaces=interfaces, bandwidth=survey.bandwidth, perf=survey.perf)

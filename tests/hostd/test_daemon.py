@@ -213,7 +213,8 @@ def test_metrics_without_libvirt_is_said_in_one_line(tmp_path: Path) -> None:
 def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
     file = tmp_path / "hostd.toml"
     lists = "[[connection]]\ninclude = ['web-*']\n[[metadata]]\npreset = 'nova'\n"
-    file.write_text(f"{lists}[http]\nlisten = '[::1]:1'\n[guests]\nshare = ['host_cpus']\n")
+    sampling = "[sampling]\ngroups = ['vm']\nkvm_stats = ['exits']\n"
+    file.write_text(f"{lists}{sampling}[http]\nlisten = '[::1]:1'\n[guests]\nshare = ['host_cpus']\n")
     ended = hostd_once("check-config", str(file))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [
@@ -226,9 +227,12 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         'http.listen = "[::1]:1"',
         "sampling.interval_seconds = 10.0",
         "sampling.domain_seconds = 2.0",
+        "sampling.rare_interval_seconds = 60.0",
         "sampling.max_unresponsive_domains = 12",
         "sampling.details_interval_seconds = 300.0",
         "sampling.jobs_interval_seconds = 30.0",
+        'sampling.groups = ["vm"]',
+        'sampling.kvm_stats = ["exits"]',
         "storage.interval_seconds = 60.0",
         "storage.volumes = false",
         "storage.max_volumes_per_pool = 500",

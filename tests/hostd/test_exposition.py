@@ -1,5 +1,6 @@
 """The page. The golden files are written anew with `UPDATE_GOLDEN=1 pytest tests/hostd/test_exposition.py`."""
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostd.exposition import Exposition
+from hostd.model.block import BlockStats, Bucket, LatencyHistogram
 from hostd.model.domain import Domain
 from hostd.model.host import Connection
-from hostd.model.stats import BlockStats, Control, ControlState, DomainStats, InterfaceStats
+from hostd.model.kvm import DirtyRate, RareStats
+from hostd.model.stats import Control, ControlState, DomainStats, InterfaceStats
 from hostd.model.storage import StoragePool, Volume
 from hostd.model.world import World
 from protocol.errors import DropReason
@@ -235,3 +238,33 @@ def test_any_value_of_a_gauge_comes_back_equal(value: float) -> None:
 def test_a_number_is_written_as_prometheus_writes_it(value: float, text: str) -> None:
     known = Domain(facts=facts(), stats=DomainStats(vcpus_current=value))  # type: ignore[arg-type]  # the test's own
     assert f'libvirt_domain_vcpu_current{{domain="alpha",uuid="{UUID}"}} {text}\n' in page_of(world(known))
+
+
+def latencies_of(page: str) -> dict[str, float]:
+    """The buckets of the example's reads."""
+    found = samples_of(page).items()
+    name = "libvirt_domain_block_latency_seconds_bucket"
+    return {dict(labels)["le"]: value for (n, labels), value in found if n == name and ("operation", "read") in labels}
+
+
+def test_latencies_are_a_histogram_that_prometheus_takes_for_one() -> None:
+    page = page_of(EXAMPLE)
+    assert "# TYPE libvirt_domain_block_latency_seconds histogram\n" in page
+    assert latencies_of(page) == {"1e-05": 10, "0.0005": 25, "+Inf": 28}
+
+
+def test_two_disks_of_one_name_do_not_mix_their_buckets() -> None:
+    buckets = (Bucket(until_seconds=2e-05, count=1), Bucket(until_seconds=math.inf, count=2))
+    twin = BlockStats(device="vda", latency_histograms=(LatencyHistogram(operation="read", buckets=buckets),))
+    both = replace(full_domain(), stats=replace(STATS, blocks=(*STATS.blocks, twin)))
+    assert latencies_of(page_of(world(both))) == latencies_of(page_of(EXAMPLE))
+
+
+@pytest.mark.parametrize("status", ["unstarted", "measuring", "measured"])
+def test_a_dirty_rate_that_nobody_ever_measured_has_no_status_and_no_mode(status: str) -> None:
+    rare = RareStats(dirty_rate=DirtyRate(status=status, mode="page-sampling"))
+    page = samples_of(page_of(world(replace(full_domain(), stats=DomainStats(rare=rare)))))
+    told = {dict(of)["status"]: v for (name, of), v in page.items() if name == "libvirt_domain_dirty_rate_status"}
+    assert {name for name, is_so in told.items() if is_so} == {status} - {"unstarted"}
+    assert len(told) == (0 if status == "unstarted" else 3)
+    assert any(name == "libvirt_domain_dirty_rate_mode_info" for name, _ in page) == (status != "unstarted")

@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from hostd import telemetry
 from hostd.exposition import Exposition
+from hostd.model.block import BlockStats
 from hostd.model.domain import Domain
-from hostd.model.stats import BlockStats, CpuStats, DomainStats, InterfaceStats
+from hostd.model.stats import CpuStats, DomainStats, InterfaceStats
 from hostd.model.world import World
 from protocol.messages import Filesystem
 from tests.support.builders import OTHER_UUID, POOL, REPORT, STATS, UUID, channel, facts, full_domain, guest, world
@@ -156,6 +157,9 @@ def test_a_guest_that_reports_a_mount_twice_breaks_no_page() -> None:
     assert value_of(page_of(world(known)), "guest_filesystem_size_bytes") == 1
 
 
+FULL = full_domain()
+
+
 def mounts(count: int) -> Domain:
     """A domain whose guest claims that many filesystems."""
     filesystems = tuple(
@@ -189,6 +193,15 @@ def test_what_is_left_out_is_what_comes_last_and_a_guests_claims_come_last_of_al
     if any(line.startswith("guest_filesystem") for line in kept):
         assert 'libvirt_domain_info{domain="alpha"' in "\n".join(kept)
         assert any(line.startswith("hostd_guest_input_dropped_total") for line in kept)
+
+
+@given(st.integers(1, len(lines_of(page_of(world(FULL)), UUID))))
+def test_a_histogram_is_whole_or_not_there(limit: int) -> None:
+    """Without its last bucket it is none, and the reference parser refuses the page."""
+    page = page_of(world(FULL), max_series_per_domain=limit, openmetrics=True)
+    told = samples_of(page, openmetrics=True)
+    assert sum(name == "libvirt_domain_block_latency_seconds_bucket" for name, _ in told) in {0, 4}
+    assert len(lines_of(page, UUID)) <= limit
 
 
 def test_series_that_fit_again_are_told_again() -> None:

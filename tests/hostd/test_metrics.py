@@ -27,8 +27,10 @@ METRICS: tuple[Metric[Any], ...] = tuple(metric for scope in SCOPES for metric i
 
 NOT_EXPORTED = {
     "id": "another at every start; says nothing but that the domain is active, and its state does",
-    "number": "the label `vcpu`, `cpu` or `cell`",
+    "number": "the label `vcpu`, `cpu`, `cell`, `iothread`, `bank`, `node` or `package`",
     "page_bytes": "the label of that name",
+    "until_seconds": "the label `le`",
+    "interval_seconds": "the label `interval_seconds`",
     "index": "part of the label `target_device`, for an interface without a name",
     "memory_maximum_bytes": "told to the guest; the balloon's maximum is on the page",
     "version_min": "the handshake's business",
@@ -73,21 +75,23 @@ NUMBERS = [
 
 def test_no_family_and_no_sample_has_a_name_twice_over_all_tables_and_hostds_own_registry() -> None:
     """OpenMetrics names a counter's family without the suffix, and a histogram's samples with several."""
-    families = [metric.name.removesuffix("_total") for metric in METRICS]
+    families = [metric.name.removesuffix("_total").removesuffix("_bucket") for metric in METRICS]
     families += [family.name for family in telemetry.REGISTRY.collect()]
     assert sorted(set(families)) == sorted(families)
     samples = [metric.name for metric in METRICS]
     samples += {sample.name for family in telemetry.REGISTRY.collect() for sample in family.samples}
     assert sorted(set(samples)) == sorted(samples)
-    assert not set(samples) & {f"{family}_{suffix}" for family in families for suffix in ("sum", "count", "bucket")} - {
-        "hostd_libvirt_call_duration_seconds_" + suffix for suffix in ("sum", "count", "bucket")
-    }
+    histograms = {"hostd_libvirt_call_duration_seconds"}
+    histograms |= {metric.name.removesuffix("_bucket") for metric in METRICS if metric.kind is Kind.HISTOGRAM}
+    suffixes = ("sum", "count", "bucket")
+    assert not set(samples) & {f"{family}_{suffix}" for family in {*families} - histograms for suffix in suffixes}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_a_row_is_well_formed(metric: Metric[Any]) -> None:
     assert re.fullmatch(r"(libvirt|guest|hostd)(_[a-z0-9]+)+", metric.name)
     assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+    assert metric.name.endswith("_bucket") == (metric.kind is Kind.HISTOGRAM)
     assert not metric.is_age or metric.name.endswith("_age_seconds")
     assert metric.help[0].isupper() or metric.help[0].isdigit()
     assert metric.help.endswith(".")
@@ -111,7 +115,8 @@ def test_labels_are_legal_and_never_hide_whose_they_are() -> None:
         assert len(set(scope.labels)) == len(scope.labels)
         for label in scope.labels:
             assert re.fullmatch(r"[a-z][a-z0-9_]*", label)
-            assert label not in {CONNECTION_LABEL, *DOMAIN_LABELS, "le", "quantile", "job", "instance"}
+            assert label not in {CONNECTION_LABEL, *DOMAIN_LABELS, "quantile", "job", "instance"}
+        assert ("le" in scope.labels) == any(metric.kind is Kind.HISTOGRAM for metric in scope.metrics)
 
 
 def at_path(kind: Any, path: str) -> Any:  # noqa: ANN401 - whatever the model is declared to hold there
@@ -207,6 +212,8 @@ def test_what_is_so_or_not_is_1_or_0(*, is_so: bool) -> None:
     assert value_of(page_of(greeted), "guest_agent_connected") == is_so
     answering = FULL if is_so else changed(FULL, ("connection", "facts"), None)
     assert value_of(page_of(answering), "libvirt_up") == is_so
+    halted = changed(FULL, ("domains", UUID, "stats", "vcpus", 0, "is_halted"), is_so)
+    assert value_of(page_of(halted), "libvirt_domain_vcpu_halted") == is_so
 
 
 def test_exactly_one_state_of_a_domain_is_1() -> None:

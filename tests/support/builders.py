@@ -1,17 +1,20 @@
 """Model values for tests: a domain, a guest, a World, with everything a test does not care about filled in."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from hostd.model.block import BlockLimits, BlockStats, Bucket, IntervalLatency, LatencyHistogram
 from hostd.model.details import Details, DiskError, Job, Messages, Snapshots
 from hostd.model.devices import Disk, Hardware, Interface
 from hostd.model.domain import Channel, Domain, DomainFacts, Guest
 from hostd.model.host import Capabilities, Connection, ConnectionFacts, Cpu, Host, Ksm, NumaCell, Pages, Topology
+from hostd.model.kvm import DirtyRate, IothreadStats, KvmStat, RareStats, VcpuDirtyRate
 from hostd.model.objects import Countable, Network, Objects
+from hostd.model.perf import BandwidthNode, CacheBank, EnergyReading, Monitor, PerfStats
 from hostd.model.stats import (
     BalloonStats,
-    BlockStats,
     Control,
     ControlState,
     CpuStats,
@@ -154,8 +157,78 @@ REPORT = Report(
     dropped_frames=1,
 )
 
+KVM = (
+    KvmStat(
+        name="exits", total=5000, total_seconds=0.5, current=3, current_seconds=0.03125, peak=90, peak_seconds=0.0625
+    ),
+)
+
+LIMITS = BlockLimits(
+    request_alignment_bytes=512,
+    discard_maximum_bytes=2 << 30,
+    discard_alignment_bytes=4096,
+    write_zeroes_maximum_bytes=1 << 30,
+    write_zeroes_alignment_bytes=8192,
+    transfer_optimal_bytes=65536,
+    transfer_maximum_bytes=1 << 20,
+    transfer_hardware_maximum_bytes=1 << 19,
+    segments_maximum=1024,
+    segments_hardware_maximum=168,
+    memory_alignment_minimal_bytes=511,
+    memory_alignment_optimal_bytes=4095,
+)
+
+MONITOR = Monitor(name="vcpus_0-1", vcpus="0-1")
+
+PERF = PerfStats(
+    cmt_bytes=8 << 20,
+    mbmt_bytes_per_second=120 << 20,
+    mbml_bytes_per_second=100 << 20,
+    cache_misses=1001,
+    cache_references=1002,
+    instructions=1003,
+    cpu_cycles=1004,
+    branch_instructions=1005,
+    branch_misses=1006,
+    bus_cycles=1007,
+    stalled_cycles_frontend=1008,
+    stalled_cycles_backend=1009,
+    ref_cpu_cycles=1010,
+    cpu_clock_seconds=10.125,
+    task_clock_seconds=10.25,
+    page_faults=1011,
+    context_switches=1012,
+    cpu_migrations=1013,
+    page_faults_minor=1014,
+    page_faults_major=1015,
+    alignment_faults=1016,
+    emulation_faults=1017,
+)
+
+RARE = RareStats(
+    kvm=(replace(KVM[0], name="remote_tlb_flush"),),
+    iothreads=(
+        IothreadStats(number=1, poll_maximum_seconds=3.2768e-05, poll_grow=2, poll_shrink=4, poll_weight=5),
+        IothreadStats(number=7),
+    ),
+    dirty_rate=DirtyRate(
+        status="measured",
+        mode="dirty-ring",
+        start_seconds=54321,
+        period_seconds=1,
+        bytes_per_second=50 << 20,
+        vcpus=(VcpuDirtyRate(number=0, bytes_per_second=30 << 20),),
+    ),
+)
+
 STATS = DomainStats(
-    cpu=CpuStats(time_seconds=100.5, user_seconds=60.25, system_seconds=40.125),
+    cpu=CpuStats(
+        time_seconds=100.5,
+        user_seconds=60.25,
+        system_seconds=40.125,
+        haltpoll_success_seconds=0.375,
+        haltpoll_fail_seconds=0.875,
+    ),
     balloon=BalloonStats(
         current_bytes=1 << 30,
         maximum_bytes=2 << 30,
@@ -168,12 +241,22 @@ STATS = DomainStats(
         swap_out_bytes=8192,
         major_faults=7,
         minor_faults=70000,
+        hugetlb_allocations=12,
+        hugetlb_failures=3,
         last_update_seconds=1_700_000_000,
     ),
     vcpus_current=2,
     vcpus_maximum=4,
     vcpus=(
-        VcpuStats(number=0, state="running", time_seconds=50.5, wait_seconds=0.5, delay_seconds=1.5),
+        VcpuStats(
+            number=0,
+            state="running",
+            time_seconds=50.5,
+            wait_seconds=0.5,
+            delay_seconds=1.5,
+            is_halted=False,
+            kvm=KVM,
+        ),
         VcpuStats(number=1, state="offline"),
     ),
     interfaces=(
@@ -205,8 +288,37 @@ STATS = DomainStats(
             capacity_bytes=10 << 30,
             allocation_bytes=2 << 30,
             physical_bytes=3 << 30,
+            errors=6,
+            threshold_bytes=4 << 30,
+            limits=LIMITS,
+            interval_latencies=(
+                IntervalLatency(
+                    interval_seconds=10,
+                    operation="read",
+                    minimum_seconds=0.0001,
+                    maximum_seconds=0.25,
+                    average_seconds=0.001,
+                    queue_depth_average=1.5,
+                ),
+            ),
+            latency_histograms=(
+                LatencyHistogram(operation="flush", buckets=(Bucket(until_seconds=math.inf, count=2),)),
+                LatencyHistogram(
+                    operation="read",
+                    buckets=(
+                        Bucket(until_seconds=1e-05, count=10),
+                        Bucket(until_seconds=0.0005, count=25),
+                        Bucket(until_seconds=math.inf, count=28),
+                    ),
+                ),
+            ),
         ),
     ),
+    cache_banks=(CacheBank(monitor=MONITOR, number=0, occupied_bytes=9 << 20),),
+    energy=(EnergyReading(monitor=MONITOR, number=1, name="core_energy", value=1234.5),),
+    bandwidth=(BandwidthNode(monitor=MONITOR, number=0, local_bytes=77 << 20, bytes=99 << 20),),
+    perf=PERF,
+    rare=RARE,
 )
 
 PROCESS = ProcessStats(

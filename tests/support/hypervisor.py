@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from hostd.hypervisor import (
     Answer,
@@ -74,13 +75,21 @@ class FakeHypervisor(Hypervisor):
         self._ask("survey")
         return dict(self.surveys)
 
-    async def ask(self, uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:  # noqa: ARG002 - the port's
+    async def ask(
+        self,
+        uuid: str,
+        *,
+        deadline_seconds: float,  # noqa: ARG002 - the port's
+        may_enter: bool,
+        is_rare: bool = False,
+    ) -> Answer:
         control = self.controls.get(uuid, Control(state=ControlState.OK))
         if not may_enter or control.state is not ControlState.OK:
             return Answer(stats=None, control=control)
         self.entered.append(uuid)
         self._ask(uuid)
-        return Answer(stats=self.stats[uuid], control=control)
+        stats = self.stats[uuid]
+        return Answer(stats=stats if is_rare else replace(stats, rare=None), control=control)
 
     async def ask_details(self, uuid: str, *, deadline_seconds: float) -> Details:  # noqa: ARG002 - the port's
         self.detailed.append(uuid)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from hostd import telemetry
-from hostd.config import ConnectionSettings, StorageSettings
+from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import (
     Answer,
     CallFailed,
@@ -32,6 +32,7 @@ from hostd.hypervisor import (
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.devices import Disk, Hardware, Interface
 from hostd.model.domain import DomainFacts
+from hostd.model.kvm import KvmStat, RareStats
 from hostd.model.objects import Countable, Network
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, Survey
 from hostd.model.storage import PoolState
@@ -56,9 +57,13 @@ NODE = """<node>
 """
 
 
-def adapter_of(uri: str, storage: StorageSettings | None = None) -> LibvirtAdapter:
+def adapter_of(
+    uri: str, storage: StorageSettings | None = None, sampling: SamplingSettings | None = None
+) -> LibvirtAdapter:
     settings = ConnectionSettings(uri=uri, deadline_seconds=DEADLINE)
-    return LibvirtAdapter(settings, channel_name=NAME, storage=storage or StorageSettings())
+    return LibvirtAdapter(
+        settings, channel_name=NAME, sampling=sampling or SamplingSettings(), storage=storage or StorageSettings()
+    )
 
 
 async def numbers_of(hypervisor: LibvirtAdapter) -> dict[str, DomainStats]:
@@ -447,7 +452,10 @@ async def test_capabilities_that_cannot_be_had_cost_only_themselves(
 
 async def test_a_channel_on_another_machine_is_not_ours_to_open() -> None:
     remote = LibvirtAdapter(
-        ConnectionSettings(uri="qemu+ssh://other/system"), channel_name=NAME, storage=StorageSettings()
+        ConnectionSettings(uri="qemu+ssh://other/system"),
+        channel_name=NAME,
+        sampling=SamplingSettings(),
+        storage=StorageSettings(),
     )
     assert (remote._wanted.channel_name, remote._pid_folder) == ("", None)
 
@@ -613,6 +621,98 @@ async def test_only_a_local_hypervisors_load_is_this_machines(
     hypervisor: LibvirtAdapter, uri: str, *, is_this_machine: bool
 ) -> None:
     settings = ConnectionSettings(uri=uri, deadline_seconds=DEADLINE)
-    named = LibvirtAdapter(settings, channel_name=NAME, storage=StorageSettings())
+    named = LibvirtAdapter(settings, channel_name=NAME, sampling=SamplingSettings(), storage=StorageSettings())
     named._link = hypervisor._link  # whoever answers, the URI says whose machine it is
     assert ((await named.sample_host()).load1 is not None) == is_this_machine
+
+
+class Bulk:
+    """Bulk calls that are noted and answered with what a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, params: dict[str, object]) -> None:
+        self.asked: list[int] = []
+        self.surveyed: list[int] = []
+        self.params = params
+        monkeypatch.setattr(libvirt.virConnect, "domainListGetStats", self._answer)
+        monkeypatch.setattr(libvirt.virConnect, "getAllDomainStats", self._survey)
+
+    def _answer(self, domains: list[Binding], groups: int, _flags: int) -> list[tuple[Binding, dict[str, object]]]:
+        self.asked.append(groups)
+        return [(domain, self.params) for domain in domains]
+
+    def _survey(self, groups: int, _flags: int) -> list[Binding]:
+        self.surveyed.append(groups)
+        return []
+
+
+def bits(*names: str) -> int:
+    found = libvirt.VIR_DOMAIN_STATS_STATE
+    for name in names:
+        found |= getattr(libvirt, f"VIR_DOMAIN_STATS_{name}")
+    return int(found)
+
+
+async def asking(sampling: SamplingSettings) -> DomainStats:
+    """What comes of a survey, a question, and one for all there is."""
+    subject = adapter_of("test:///default", sampling=sampling)
+    await subject.connect(ignore)
+    await subject.survey()
+    await subject.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True)
+    answer = await subject.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True, is_rare=True)
+    await subject.close()
+    assert answer.stats is not None
+    return answer.stats
+
+
+async def test_groups_are_asked_for_where_they_cost_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    bulk = Bulk(monkeypatch, {"cpu.time": 1})
+    await asking(SamplingSettings())
+    assert bulk.surveyed == [bits("INTERFACE", "PERF", "MEMORY")]
+    numbers = bits("CPU_TOTAL", "BALLOON", "VCPU", "BLOCK")
+    assert bulk.asked == [numbers, numbers | bits("IOTHREAD", "DIRTYRATE", "VM")]
+
+
+async def test_a_group_that_is_switched_off_is_not_asked_for_and_no_call_asks_for_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Libvirt takes no group at all for all of them."""
+    bulk = Bulk(monkeypatch, {"cpu.time": 1})
+    await asking(SamplingSettings(groups=("block", "vm")))
+    assert (bulk.surveyed, bulk.asked) == ([bits()], [bits("BLOCK"), bits("BLOCK", "VM")])
+    bulk = Bulk(monkeypatch, {"state.state": 1})
+    assert await asking(SamplingSettings(groups=())) == DomainStats()
+    assert (bulk.surveyed, bulk.asked) == ([bits()], [bits(), bits()])
+
+
+async def test_a_group_that_this_library_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    bulk = Bulk(monkeypatch, {"cpu.time": 1})
+    for name in ("VM", "DIRTYRATE", "MEMORY"):
+        monkeypatch.delattr(libvirt, f"VIR_DOMAIN_STATS_{name}")
+    await asking(SamplingSettings(groups=("memory", "dirtyrate", "vm", "iothread")))
+    assert (bulk.surveyed, bulk.asked) == ([bits()], [bits(), bits("IOTHREAD")])
+
+
+async def test_of_kvms_own_statistics_those_are_taken_that_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    Bulk(monkeypatch, {"vm.pages_4k.cur": 5, "vm.pages_2m.cur": 6, "iothread.count": 0})
+    stats = await asking(SamplingSettings(kvm_stats=("pages_2m", "exits")))
+    assert stats.rare == RareStats(kvm=(KvmStat(name="pages_2m", current=6),))
+
+
+@pytest.mark.parametrize(
+    ("group", "known"),
+    [
+        ("cpu_total", {"cpu"}),
+        ("balloon", {"balloon"}),
+        ("vcpu", {"vcpus", "vcpus_current", "vcpus_maximum"}),
+        ("interface", {"interfaces"}),
+        ("block", {"blocks"}),
+        ("perf", set()),
+    ],
+)
+async def test_a_driver_that_is_asked_call_by_call_is_asked_for_the_wanted_groups_only(
+    group: str, known: set[str]
+) -> None:
+    stats = await asking(SamplingSettings(groups=(group,)))
+    bare = DomainStats()
+    fields = DomainStats.__dataclass_fields__
+    assert {name for name in fields if getattr(stats, name) != getattr(bare, name)} == known

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostd.hypervisor.decode import domain_stats, survey
+from hostd.model.block import BlockStats
 from hostd.model.stats import (
     BalloonStats,
-    BlockStats,
     CpuStats,
     DomainState,
     DomainStats,
@@ -92,7 +92,7 @@ EXPECTED = DomainStats(
     vcpus_current=2,
     vcpus_maximum=3,
     vcpus=(
-        VcpuStats(number=0, state="running", time_seconds=4.0, wait_seconds=0.0, delay_seconds=0.25),
+        VcpuStats(number=0, state="running", time_seconds=4.0, wait_seconds=0.0, delay_seconds=0.25, is_halted=False),
         VcpuStats(number=2, state="offline"),
     ),
     interfaces=(

@@ -9,7 +9,7 @@ import libvirt
 import pytest
 
 from hostd import telemetry
-from hostd.config import ConnectionSettings, StorageSettings
+from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import NoSuchDomain, Notice, TimedOut, Unavailable, details, events, link
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.details import NO_JOB, Details, DiskError, Job, Messages
@@ -46,7 +46,7 @@ def ignore(_notice: Notice) -> None:
 @pytest.fixture
 async def hypervisor() -> AsyncIterator[LibvirtAdapter]:
     settings = ConnectionSettings(uri="test:///default", deadline_seconds=DEADLINE)
-    default = LibvirtAdapter(settings, channel_name="", storage=StorageSettings())
+    default = LibvirtAdapter(settings, channel_name="", sampling=SamplingSettings(), storage=StorageSettings())
     await default.connect(ignore)
     yield default
     await default.close()

@@ -8,7 +8,7 @@ import libvirt
 import pytest
 
 from hostd import telemetry
-from hostd.config import ConnectionSettings, StorageSettings
+from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import NoSuchDomain, Notice
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.hypervisor.questions import Wanted
@@ -45,7 +45,11 @@ async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
 
     async def open_with(*, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> LibvirtAdapter:
         settings = ConnectionSettings(uri=f"test://{node}", deadline_seconds=60, include=include, exclude=exclude)
-        opened.append(LibvirtAdapter(settings, channel_name="", storage=StorageSettings(), rules=RULES))
+        opened.append(
+            LibvirtAdapter(
+                settings, channel_name="", sampling=SamplingSettings(), storage=StorageSettings(), rules=RULES
+            )
+        )
         await opened[-1].connect(ignore)
         return opened[-1]
 

@@ -18,8 +18,11 @@ from hostd.store import Store
 from tests.support.builders import STATS, UUID, facts, full_domain, world
 from tests.support.hypervisor import FakeHypervisor
 
-SURVEY = Survey(state=DomainState.RUNNING, reason="booted", interfaces=STATS.interfaces)
-NUMBERS = replace(STATS, interfaces=())  # what a domain itself answers
+SURVEY = Survey(
+    state=DomainState.RUNNING, reason="booted", interfaces=STATS.interfaces, bandwidth=STATS.bandwidth, perf=STATS.perf
+)
+NUMBERS = replace(STATS, interfaces=(), bandwidth=(), perf=None)  # what a domain itself answers
+SURVEYED = DomainStats(interfaces=STATS.interfaces, bandwidth=STATS.bandwidth, perf=STATS.perf)
 OCCUPIED = Control(state=ControlState.OCCUPIED, seconds=60.0)
 SETTINGS = SamplingSettings(interval_seconds=10.0, max_unresponsive_domains=3)
 
@@ -99,7 +102,7 @@ async def test_a_domain_that_does_not_answer_loses_its_numbers_and_the_others_do
     await subject.collect()
     stuck = store.world.domains[uuid_of(1)]
     assert responsive(store) == [True, False, True]
-    assert (stuck.stats, stuck.answered_at) == (DomainStats(interfaces=STATS.interfaces), answered_at)
+    assert (stuck.stats, stuck.answered_at) == (SURVEYED, answered_at)
     assert store.world.domains[uuid_of(2)].answered_at == clock.time()
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == [f"domain 'vm1' does not answer: {fault}; it has no numbers until it does"]
@@ -149,10 +152,10 @@ async def test_a_domain_that_hangs_holds_up_only_who_asks_it(clock: Clock) -> No
     go_on, others_are_told = asyncio.Event(), asyncio.Event()
     answer = fake.ask
 
-    async def ask(uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:
+    async def ask(uuid: str, *, deadline_seconds: float, may_enter: bool, is_rare: bool = False) -> Answer:
         if uuid == uuid_of(0):
             await go_on.wait()
-        return await answer(uuid, deadline_seconds=deadline_seconds, may_enter=may_enter)
+        return await answer(uuid, deadline_seconds=deadline_seconds, may_enter=may_enter, is_rare=is_rare)
 
     fake.ask = ask  # type: ignore[method-assign]
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
@@ -168,13 +171,13 @@ async def test_no_more_are_asked_at_once_than_wanted(clock: Clock) -> None:
     _, fake, subject = collecting(12, at_once=3)
     answer, inside, most = fake.ask, 0, 0
 
-    async def ask(uuid: str, *, deadline_seconds: float, may_enter: bool) -> Answer:
+    async def ask(uuid: str, *, deadline_seconds: float, may_enter: bool, is_rare: bool = False) -> Answer:
         nonlocal inside, most
         inside += 1
         most = max(most, inside)
         await asyncio.sleep(0)
         inside -= 1
-        return await answer(uuid, deadline_seconds=deadline_seconds, may_enter=may_enter)
+        return await answer(uuid, deadline_seconds=deadline_seconds, may_enter=may_enter, is_rare=is_rare)
 
     fake.ask = ask  # type: ignore[method-assign]
     await subject.collect()
@@ -192,7 +195,7 @@ async def test_when_too_many_are_stuck_the_well_ones_are_not_asked_and_that_is_s
         await subject.collect()
     assert fake.entered == []
     assert responsive(store) == [False] * 3 + [None] * 3
-    assert store.world.domains[uuid_of(5)].stats == DomainStats(interfaces=STATS.interfaces)
+    assert store.world.domains[uuid_of(5)].stats == SURVEYED
 
 
 async def test_one_that_recovers_is_asked_also_when_the_well_ones_are_not(clock: Clock) -> None:
@@ -294,3 +297,47 @@ async def test_what_is_learned_early_is_not_kept_for_the_end_of_a_long_round(clo
         )
     await subject.collect()
     assert told == [0, 1, 2, 3]
+
+
+async def test_what_is_rare_is_asked_for_once_a_minute_and_kept_in_between(clock: Clock) -> None:
+    store, fake, subject = collecting(1)
+    answer, asked = fake.ask, list[bool]()
+
+    async def ask(uuid: str, *, deadline_seconds: float, may_enter: bool, is_rare: bool = False) -> Answer:
+        asked.append(is_rare)
+        return await answer(uuid, deadline_seconds=deadline_seconds, may_enter=may_enter, is_rare=is_rare)
+
+    fake.ask = ask  # type: ignore[method-assign]
+    for _ in range(13):
+        await subject.collect()
+        assert store.world.domains[uuid_of(0)].stats == STATS
+        clock.now += 10
+    assert [at for at, is_rare in enumerate(asked) if is_rare] == [0, 6, 12]
+
+
+async def test_a_domain_that_does_not_answer_loses_what_is_rare_too_and_is_asked_for_it_as_soon_as_it_does(
+    clock: Clock,
+) -> None:
+    store, fake, subject = collecting(1)
+    await subject.collect()
+    fake.controls[uuid_of(0)] = OCCUPIED
+    clock.now += 10
+    await subject.collect()
+    assert store.world.domains[uuid_of(0)].stats == SURVEYED
+    fake.controls.clear()
+    clock.now += 10
+    await subject.collect()
+    assert store.world.domains[uuid_of(0)].stats == STATS
+
+
+async def test_what_is_rare_and_not_told_again_is_dropped_after_three_of_its_intervals(clock: Clock) -> None:
+    store, fake, subject = collecting(1)
+    await subject.collect()
+    fake.stats = {uuid_of(0): replace(NUMBERS, rare=None)}
+    for _ in range(18):
+        clock.now += 10
+        await subject.collect()
+        assert store.world.domains[uuid_of(0)].stats == STATS
+    clock.now += 10
+    await subject.collect()
+    assert store.world.domains[uuid_of(0)].stats == replace(STATS, rare=None)

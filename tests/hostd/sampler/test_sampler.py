@@ -22,9 +22,9 @@ from tests.support.builders import CONNECTION_FACTS, OBJECTS, POOL, STATS, UUID,
 from tests.support.hypervisor import FakeHypervisor
 from tests.support.running import running
 
-SURVEY = Survey(state=DomainState.RUNNING, reason="booted")
+SURVEY = Survey(state=DomainState.RUNNING, reason="booted", bandwidth=STATS.bandwidth, perf=STATS.perf)
 OFTEN = Settings(
-    sampling=msgspec.structs.replace(SamplingSettings(), interval_seconds=0.001),
+    sampling=msgspec.structs.replace(SamplingSettings(), interval_seconds=0.001, rare_interval_seconds=0.001),
     storage=msgspec.structs.replace(StorageSettings(), interval_seconds=0.001),
     objects=msgspec.structs.replace(ObjectsSettings(), interval_seconds=0.001),
 )
