@@ -69,6 +69,27 @@ EVENTS_DROPPED = Counter(
     ["connection"],
     registry=REGISTRY,
 )
+EVENTS_UNDECODED = Counter(
+    "hostd_events_undecoded",
+    "Libvirt events that hostd could not make sense of; they are counted nowhere else, and a debug log says why.",
+    ["connection", "object", "event"],
+    registry=REGISTRY,
+)
+JOB_SECONDS = Histogram(
+    "libvirt_domain_job_duration_seconds",
+    "How long migrations, saves, backups and other jobs of domains took that libvirt told the end of; aborted ones are "
+    "not told of.",
+    ["connection", "operation", "result"],
+    buckets=(0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0),
+    registry=REGISTRY,
+)
+JOB_DOWNTIME = Histogram(
+    "libvirt_domain_job_downtime_seconds",
+    "For how long such jobs kept their domain from running.",
+    ["connection", "operation", "result"],
+    buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0),
+    registry=REGISTRY,
+)
 RENDER_FAILURES = Counter(
     "hostd_render_failures",
     "Times that one domain's samples, or one table of a connection's own, could not be rendered and were left out.",

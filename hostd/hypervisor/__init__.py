@@ -1,8 +1,9 @@
 """Libvirt, as the rest of hostd sees it: a port, the errors it may raise, and what it tells by itself.
 
 `adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `details`, `groups`, `host`,
-`objects`, `percall`, `support`, `events`) import libvirt. `decode`, `progress`, `describe` with its `devices` and
-`metadata`, `capabilities` and `names` are pure: libvirt's flat parameters and XML in, model values out.
+`objects`, `percall`, `subscriptions`, `support`, `events`) import libvirt. `decode`, `progress`, `describe` with its
+`devices` and `metadata`, `capabilities`, `notices` and `names` are pure: libvirt's flat parameters and XML in, model
+values out.
 """
 
 from collections.abc import Callable, Mapping
@@ -57,14 +58,51 @@ class Answer:
     control: Control | None  # None where the driver does not tell
 
 
+Particulars = tuple[tuple[str, object], ...]
+"""What else libvirt said, by name: for the log alone, because it has no end, and a guest may have a say in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LifecycleNotice:
-    """Libvirt says that something happened to a domain."""
+class FinishedJob:
+    """A migration, a save, a backup and the like that came to an end."""
+
+    operation: str
+    result: str  # completed or failed
+    seconds: float | None = None
+    downtime_seconds: float | None = None  # for how long the guest stood still
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainNotice:
+    """Libvirt says that something happened to a domain; event and detail are words of libvirt's, which has few."""
 
     uuid: str
     name: str
     event: str
     detail: str
+    at: float  # seconds since 1970, by this host's clock, when it was heard
+    particulars: Particulars = ()
+    job: FinishedJob | None = None
+    changes_facts: bool = True  # whether the domain may be described otherwise now
+    is_quiet: bool = False  # too frequent, or too much at the guest's will, for the log
+
+    @property
+    def object(self) -> str:
+        """The kind of what it happened to."""
+        return "domain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectNotice:
+    """Libvirt says that something happened to what is not a domain."""
+
+    object: str  # the kind of it
+    name: str
+    event: str
+    detail: str
+    at: float
+    particulars: Particulars = ()
+    is_quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +112,7 @@ class ClosedNotice:
     why: str
 
 
-Notice = LifecycleNotice | ClosedNotice
+Notice = DomainNotice | ObjectNotice | ClosedNotice
 
 
 class Hypervisor(Protocol):

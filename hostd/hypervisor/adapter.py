@@ -34,6 +34,7 @@ from hostd.hypervisor.host import Machine
 from hostd.hypervisor.link import Link, Teller, is_alive, open_lane, open_link, translated
 from hostd.hypervisor.process import pid_file, pid_folder, process_stats
 from hostd.hypervisor.questions import Wanted
+from hostd.hypervisor.subscriptions import subscribe
 from hostd.hypervisor.support import Support
 from hostd.labels import Rules
 from hostd.model.details import Details, Job
@@ -88,10 +89,10 @@ class LibvirtAdapter:
 
     async def connect(self, on_notice: Callable[[Notice], None]) -> ConnectionFacts:
         events.start()
-        tell = Teller(asyncio.get_running_loop(), on_notice)
+        teller = Teller(asyncio.get_running_loop(), on_notice)
         link, facts = await self._calls.run(
             "connect",
-            lambda: open_link(self._settings.uri, tell),
+            lambda: open_link(self._settings.uri, teller, lambda link: subscribe(link, teller.tell, self._support)),
             deadline_seconds=self._settings.deadline_seconds,
             discard=lambda opened: opened[0].give_up(),
         )

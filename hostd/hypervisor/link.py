@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -12,17 +12,18 @@ from hostd.hypervisor import (
     CallFailed,
     ClosedNotice,
     HypervisorError,
-    LifecycleNotice,
     NoSuchDomain,
     NoSuchPool,
     Notice,
     Unavailable,
     WrongUri,
 )
-from hostd.hypervisor.names import event_of, named
+from hostd.hypervisor.names import named
 from hostd.model.host import ConnectionFacts
 
 T = TypeVar("T")
+Undo = Callable[[], None]
+Subscribe = Callable[[Any], Sequence[Undo]]
 
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 3  # a daemon that says nothing for this long is gone
 
@@ -47,16 +48,12 @@ class Teller:
         self._loop = loop
         self._on_notice = on_notice
 
-    def lifecycle(self, _connection: object, domain: Any, event: int, detail: int, _opaque: object) -> None:  # noqa: ANN401
-        """An event of a domain."""
-        name, detail_name = event_of(event, detail)
-        self._tell(LifecycleNotice(uuid=domain.UUIDString(), name=domain.name(), event=name, detail=detail_name))
-
     def closed(self, _connection: object, reason: int, _opaque: object) -> None:
         """The connection is over."""
-        self._tell(ClosedNotice(why=named(reason, _CLOSED)))
+        self.tell(ClosedNotice(why=named(reason, _CLOSED)))
 
-    def _tell(self, notice: Notice) -> None:
+    def tell(self, notice: Notice) -> None:
+        """Something else happened."""
         try:
             self._loop.call_soon_threadsafe(self._on_notice, notice)
         except RuntimeError:  # the loop has closed: hostd is ending
@@ -64,18 +61,22 @@ class Teller:
 
 
 class Link:
-    """A connection that tells of events.
+    """A connection that tells of events; `undo` ends its subscriptions.
 
     Libvirt frees a connection at its last close, even under a thread that is inside a call on it: whoever leaves last,
-    after it was given up, closes. A subscription holds the connection open, so that ends first.
+    after it was given up, closes. A subscription holds the connection open, so these end first.
     """
 
-    def __init__(self, connection: Any, subscription: int) -> None:  # noqa: ANN401 - the binding has no types
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - the binding has no types
         self._connection = connection
-        self._subscription = subscription
+        self._undo: Sequence[Undo] = ()
         self._lock = threading.Lock()
         self._inside = 0
         self._is_given_up = False
+
+    def subscribe(self, subscribe: Subscribe) -> None:
+        """Hear of what happens; blocks."""
+        self._undo = subscribe(self._connection)
 
     def __enter__(self) -> Any:  # noqa: ANN401
         with self._lock:
@@ -93,14 +94,13 @@ class Link:
     def give_up(self) -> None:
         """Hear no more, and close once nobody is inside."""
         with self as connection:
-            with suppress(libvirt.libvirtError):
-                connection.domainEventDeregisterAny(self._subscription)
-            with suppress(libvirt.libvirtError):
-                connection.unregisterCloseCallback()
+            for undo in (*self._undo, connection.unregisterCloseCallback):
+                with suppress(libvirt.libvirtError):
+                    undo()
             self._is_given_up = True
 
 
-def open_link(uri: str, tell: Teller) -> tuple[Link, ConnectionFacts]:
+def open_link(uri: str, tell: Teller, subscribe: Subscribe) -> tuple[Link, ConnectionFacts]:
     """Open and subscribe; blocks.
 
     Raises:
@@ -109,7 +109,7 @@ def open_link(uri: str, tell: Teller) -> tuple[Link, ConnectionFacts]:
 
     """
     try:
-        return _opened(uri, tell)
+        return _opened(uri, tell, subscribe)
     except libvirt.libvirtError as error:
         message = f"connect: {in_one_line(error)}"
         raise (WrongUri if error.get_error_code() in _WRONG_URI else Unavailable)(message) from error
@@ -148,13 +148,22 @@ def is_alive(connection: Any) -> bool:  # noqa: ANN401
         return False
 
 
-def _opened(uri: str, tell: Teller) -> tuple[Link, ConnectionFacts]:
+def _opened(uri: str, tell: Teller, subscribe: Subscribe) -> tuple[Link, ConnectionFacts]:
     connection = libvirt.openReadOnly(uri)
     connection.registerCloseCallback(tell.closed, None)
-    subscription = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, tell.lifecycle, None)
-    _keep_alive(connection)
+    link = Link(connection)
+    try:
+        link.subscribe(subscribe)
+        _keep_alive(connection)
+        return link, _facts(connection)
+    except libvirt.libvirtError:
+        link.give_up()  # or its subscriptions would hold it open for good
+        raise
+
+
+def _facts(connection: Any) -> ConnectionFacts:  # noqa: ANN401
     hypervisor_version = _if_supported(connection.getVersion)
-    return Link(connection, subscription), ConnectionFacts(
+    return ConnectionFacts(
         driver=connection.getType(),
         libvirt_version=dotted(connection.getLibVersion()),
         hypervisor_version=None if hypervisor_version is None else dotted(hypervisor_version),

@@ -88,6 +88,38 @@ EVENTS: Sequence[tuple[str, Sequence[str]]] = (  # virDomainEventType, each with
     ("crashed", ("panicked", "crashloaded")),
 )
 
+# What comes with the other events of a domain, each enumeration in its order.
+WATCHDOG_ACTIONS: Sequence[str] = ("none", "pause", "reset", "poweroff", "shutdown", "debug", "injectnmi")
+IO_ERROR_ACTIONS: Sequence[str] = ("none", "pause", "report")
+GRAPHICS_PHASES: Sequence[str] = ("connect", "initialize", "disconnect")
+BLOCK_JOB_TYPES: Sequence[str] = ("unknown", "pull", "copy", "commit", "active_commit", "backup")
+BLOCK_JOB_STATUSES: Sequence[str] = ("completed", "failed", "canceled", "ready")
+DISK_CHANGES: Sequence[str] = ("change_missing_on_start", "drop_missing_on_start")
+TRAY_CHANGES: Sequence[str] = ("open", "close")
+AGENT_STATES: Sequence[str] = ("0", "connected", "disconnected")  # libvirt begins at 1
+AGENT_REASONS: Sequence[str] = ("unknown", "domain_started", "channel")
+MEMORY_FAILURE_RECIPIENTS: Sequence[str] = ("hypervisor", "guest")
+MEMORY_FAILURE_ACTIONS: Sequence[str] = ("ignore", "inject", "fatal", "reset")
+METADATA_TYPES: Sequence[str] = ("description", "title", "element")
+JOB_OPERATIONS: Sequence[str] = (
+    "unknown",
+    "start",
+    "save",
+    "restore",
+    "migration_in",
+    "migration_out",
+    "snapshot",
+    "snapshot_revert",
+    "dump",
+    "backup",
+    "snapshot_delete",
+)
+
+NETWORK_EVENTS: Sequence[str] = ("defined", "undefined", "started", "stopped")
+STORAGE_POOL_EVENTS: Sequence[str] = ("defined", "undefined", "started", "stopped", "created", "deleted")
+NODE_DEVICE_EVENTS: Sequence[str] = ("created", "deleted", "defined", "undefined")
+SECRET_EVENTS: Sequence[str] = ("defined", "undefined")
+
 VCPU_STATES: Sequence[str] = ("offline", "running", "blocked")  # virVcpuState
 
 

@@ -22,7 +22,7 @@ class Support:
     """What one connection's driver lacks. Asked from several threads: the worst of a race is a line told twice."""
 
     def __init__(self, connection_name: str) -> None:
-        self._connection_name = connection_name
+        self.connection_name = connection_name
         self._prefix = connection_name and f"{connection_name}: "
         self._missing: set[str] = set()
         self._failing: set[str] = set()
@@ -60,20 +60,20 @@ class Support:
             return None
         if call in self._failing:
             self._failing.discard(call)
-            telemetry.COLLECTOR_SUCCESS.labels(self._connection_name, call).set(1)
+            telemetry.COLLECTOR_SUCCESS.labels(self.connection_name, call).set(1)
         return answer
 
     def _fail(self, call: str, why: str) -> None:
         if call in self._failing:
             return
         self._failing.add(call)
-        telemetry.COLLECTOR_SUCCESS.labels(self._connection_name, call).set(0)
+        telemetry.COLLECTOR_SUCCESS.labels(self.connection_name, call).set(0)
         _log.warning("%s%s: %s", self._prefix, call, why)
 
     def _learn(self, call: str, why: str) -> None:
         if call in self._missing:
             return
         self._missing.add(call)
-        telemetry.COLLECTOR_SUCCESS.labels(self._connection_name, call).set(0)
-        telemetry.COLLECTOR_UNSUPPORTED.labels(self._connection_name, call).set(1)
+        telemetry.COLLECTOR_SUCCESS.labels(self.connection_name, call).set(0)
+        telemetry.COLLECTOR_UNSUPPORTED.labels(self.connection_name, call).set(1)
         _log.info("%s%s: not with this driver: %s", self._prefix, call, why)

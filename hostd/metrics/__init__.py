@@ -5,7 +5,7 @@ To add a metric: a row in the file of its subject. To add a subject: a file with
 
 from typing import Any
 
-from hostd.metrics import block, connection, details, domain, facts, guest, host, kvm, objects, perf, storage
+from hostd.metrics import block, connection, details, domain, event, facts, guest, host, kvm, objects, perf, storage
 from hostd.metrics.row import Scope
 from hostd.model.domain import Domain
 from hostd.model.world import World
@@ -15,9 +15,11 @@ WORLD_SCOPES: tuple[Scope[World, Any, Any], ...] = (
     *host.SCOPES,
     *storage.SCOPES,
     *objects.SCOPES,
+    *event.WORLD_SCOPES,
 )
 DOMAIN_SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     *domain.SCOPES,
+    *event.DOMAIN_SCOPES,
     *block.SCOPES,
     *kvm.SCOPES,
     *perf.SCOPES,

@@ -17,6 +17,11 @@ CONNECTION: tuple[Metric[Connection], ...] = (
         "connects",
     ),
     counter("hostd_libvirt_losses_total", "Connections to libvirt that were lost.", "losses"),
+    gauge(
+        "hostd_event_gap_seconds",
+        "How long nobody listened to libvirt between its last loss and the connection after: events may be missing.",
+        "gap_seconds",
+    ),
 )
 
 CONNECTION_INFO: tuple[Metric[float], ...] = (

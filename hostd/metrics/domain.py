@@ -4,7 +4,7 @@ Names are those of the exporters that operators know (inovex's and Tinkoff's) wh
 keep working.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -34,13 +34,6 @@ STATE: tuple[Metric[float], ...] = (
 
 REASON: tuple[Metric[float], ...] = (
     gauge("libvirt_domain_state_reason_info", "Why the domain is in its state, in libvirt's words."),
-)
-
-EVENTS: tuple[Metric[float], ...] = (
-    counter(
-        "libvirt_domain_events_total",
-        "Lifecycle events that libvirt told of since hostd has known the domain, by event and detail.",
-    ),
 )
 
 DOMAIN: tuple[Metric[Domain], ...] = (
@@ -256,10 +249,6 @@ def _reason(facts: DomainFacts) -> Iterable[tuple[tuple[str, ...], float]]:
     yield (facts.state.value, facts.reason), 1
 
 
-def _events(events: Mapping[tuple[str, str], int]) -> Iterable[tuple[tuple[str, ...], float]]:
-    yield from events.items()
-
-
 def _control_states(of: ControlState) -> Iterable[tuple[tuple[str, ...], float]]:
     for labels, state in _CONTROL_STATES:
         yield labels, of is state
@@ -299,7 +288,6 @@ SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope(("os_type", "arch", "machine", "emulator", "title", "persistent"), lambda d: d.facts, _info, INFO),
     Scope(("state",), lambda d: d.facts, _states, STATE),
     Scope(("state", "reason"), lambda d: d.facts, _reason, REASON),
-    Scope(("event", "detail"), lambda d: d.events, _events, EVENTS),
     Scope((), whole, itself, DOMAIN),
     Scope(("state",), lambda d: d.control and d.control.state, _control_states, CONTROL_STATE),
     Scope((), lambda d: d.control, itself, CONTROL),

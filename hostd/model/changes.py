@@ -18,9 +18,10 @@ from protocol.messages import Hello, Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HypervisorConnected:
-    """Libvirt answers."""
+    """Libvirt answers, and is listened to."""
 
     facts: ConnectionFacts
+    gap_seconds: float | None = None  # for how long nobody listened since it was lost; None if it was not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +54,20 @@ class DomainGone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainEvent:
-    """Libvirt told of something; by libvirt's names of event and detail."""
+    """Libvirt told of something, of lifecycle or else; by libvirt's names of event and detail."""
 
     uuid: str
     name: str
+    event: str
+    detail: str
+    at: float  # seconds since 1970, by this host's clock, when it was heard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectEvent:
+    """Libvirt told of something that happened to a network, a storage pool, a node device or a secret."""
+
+    object: str  # the kind of it
     event: str
     detail: str
 
@@ -164,6 +175,7 @@ Change = (
     | DomainDescribed
     | DomainGone
     | DomainEvent
+    | ObjectEvent
     | HostSampled
     | StatesSurveyed
     | DomainsSampled

@@ -77,6 +77,7 @@ class Domain:
     details: Details | None = None
     guest: Guest = Guest()
     events: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, detail) to how often
+    last_events: Mapping[str, float] = field(default_factory=dict)  # event to when, in seconds since 1970
 
     @property
     def uuid(self) -> str:

@@ -25,6 +25,7 @@ class Connection:
     why_down: str = field(default="not connected yet")
     connects: int = 0
     losses: int = 0
+    gap_seconds: float | None = None  # for how long nobody listened between the last loss and what followed
 
     @property
     def is_up(self) -> bool:

@@ -6,7 +6,7 @@ both: that is how exposition knows what it need not render again.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from hostd.model import changes
 from hostd.model.changes import Change
@@ -16,6 +16,8 @@ from hostd.model.objects import Objects
 from hostd.model.stats import DomainState, ProcessStats, Sample
 from hostd.model.storage import StoragePool
 from protocol.errors import DropReason
+
+Key = TypeVar("Key")
 
 STATE_AFTER: Mapping[str, DomainState] = {
     "started": DomainState.RUNNING,
@@ -28,6 +30,9 @@ STATE_AFTER: Mapping[str, DomainState] = {
 }
 """What a lifecycle event makes of a domain's state, until libvirt is asked (virDomainEventType)."""
 
+GAP = ("connection", "gap", "reconnected")
+"""What is counted when libvirt is back after it was lost: events that it told nobody of may be missing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -38,15 +43,14 @@ class World:
     domains: Mapping[str, Domain] = field(default_factory=dict)
     pools: Mapping[str, StoragePool] = field(default_factory=dict)
     objects: Objects = field(default_factory=Objects)
+    events: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """How often what happened to which kind of object: (object, event, detail). Outlives domains and connections."""
 
     def apply(self, change: Change) -> "World":  # noqa: C901, PLR0911, PLR0912 - one flat case each
         """The World after `change`. A change for a domain that is not known leaves all as it is."""
         match change:
             case changes.HypervisorConnected():
-                connection = self.connection
-                return replace(
-                    self, connection=replace(connection, facts=change.facts, connects=connection.connects + 1)
-                )
+                return self._connected(change)
             case changes.HypervisorLost():
                 return self._without_libvirt(change.why)
             case changes.DomainsListed():
@@ -56,7 +60,10 @@ class World:
             case changes.DomainGone():
                 return self._without(change.uuid)
             case changes.DomainEvent():
-                return self._alter(change.uuid, lambda domain: _after_event(domain, change))
+                altered = self._alter(change.uuid, lambda domain: _after_event(domain, change))
+                return replace(altered, events=_counted(self.events, ("domain", change.event, change.detail)))
+            case changes.ObjectEvent():
+                return replace(self, events=_counted(self.events, (change.object, change.event, change.detail)))
             case changes.HostSampled():
                 return replace(self, host=change.host) if self.connection.is_up else self
             case changes.StatesSurveyed():
@@ -97,6 +104,15 @@ class World:
                 return self._alter_guest(change.uuid, lambda g: replace(g, drops=_added(g.drops, change.drops)))
             case _:
                 assert_never(change)
+
+    def _connected(self, change: changes.HypervisorConnected) -> "World":
+        """Libvirt is back or there for the first time. What it would have told of in a gap nobody knows: no event."""
+        connects = self.connection.connects + 1
+        connection = replace(self.connection, facts=change.facts, connects=connects)
+        if change.gap_seconds is None:
+            return replace(self, connection=connection)
+        connection = replace(connection, gap_seconds=change.gap_seconds)
+        return replace(self, connection=connection, events=_counted(self.events, GAP))
 
     def _with(self, domain: Domain) -> "World":
         return replace(self, domains={**self.domains, domain.uuid: domain})
@@ -158,14 +174,19 @@ class World:
 
 
 def _after_event(domain: Domain, change: changes.DomainEvent) -> Domain:
-    kind = (change.event, change.detail)
     state = STATE_AFTER.get(change.event, domain.facts.state)
     reason = domain.facts.reason if state is domain.facts.state else "unknown"
+    facts = replace(domain.facts, name=change.name, state=state, reason=reason)
     return replace(
         domain,
-        facts=replace(domain.facts, name=change.name, state=state, reason=reason),
-        events={**domain.events, kind: domain.events.get(kind, 0) + 1},
+        facts=domain.facts if facts == domain.facts else facts,
+        events=_counted(domain.events, (change.event, change.detail)),
+        last_events={**domain.last_events, change.event: change.at},
     )
+
+
+def _counted(counts: Mapping[Key, int], key: Key) -> Mapping[Key, int]:
+    return {**counts, key: counts.get(key, 0) + 1}
 
 
 def _sampled(domain: Domain, sample: Sample, at: float) -> Domain:

@@ -12,11 +12,13 @@ from hostd import telemetry
 from hostd.exposition.known import LEFT_OUT
 from hostd.labels import PRESETS, TAKEN
 from hostd.metrics import CONNECTION_LABEL, DOMAIN_LABELS, DOMAIN_SCOPES, WORLD_SCOPES
+from hostd.metrics.event import ALERTED, ALERTED_OBJECTS
 from hostd.metrics.facts import MANAGERS
 from hostd.metrics.row import Kind, Metric, Scope
 from hostd.model.details import NO_JOB
-from hostd.model.world import World
-from tests.support.builders import DETAILS, UUID, full_domain, world
+from hostd.model.domain import Domain
+from hostd.model.world import GAP, World
+from tests.support.builders import DETAILS, UUID, facts, full_domain, world
 from tests.support.pages import NOW, page_of, samples_of, value_of
 
 Value: TypeAlias = Any  # of a field of the model, whichever
@@ -81,7 +83,7 @@ def test_no_family_and_no_sample_has_a_name_twice_over_all_tables_and_hostds_own
     samples = [metric.name for metric in METRICS]
     samples += {sample.name for family in telemetry.REGISTRY.collect() for sample in family.samples}
     assert sorted(set(samples)) == sorted(samples)
-    histograms = {"hostd_libvirt_call_duration_seconds"}
+    histograms = {family.name for family in telemetry.REGISTRY.collect() if family.type == "histogram"}
     histograms |= {metric.name.removesuffix("_bucket") for metric in METRICS if metric.kind is Kind.HISTOGRAM}
     suffixes = ("sum", "count", "bucket")
     assert not set(samples) & {f"{family}_{suffix}" for family in {*families} - histograms for suffix in suffixes}
@@ -221,6 +223,18 @@ def test_exactly_one_state_of_a_domain_is_1() -> None:
     states = {dict(labels)["state"]: value for (name, labels), value in page.items() if name == "libvirt_domain_state"}
     assert [state for state, value in states.items() if value] == ["running"]
     assert len(states) == 8
+
+
+def test_events_that_an_alert_asks_for_are_there_with_0_before_the_first() -> None:
+    quiet = page_of(world(Domain(facts=facts()), events={}))
+    for event, detail in ALERTED:
+        assert value_of(quiet, "libvirt_domain_events_total", event=event, detail=detail) == 0
+    for kind, event, detail in ALERTED_OBJECTS:
+        assert value_of(quiet, "libvirt_events_total", object=kind, event=event, detail=detail) == 0
+    ill = page_of(world(Domain(facts=facts(), events={("stopped", "failed"): 3, ("reboot", ""): 2}), events={GAP: 4}))
+    assert value_of(ill, "libvirt_domain_events_total", event="stopped", detail="failed") == 3
+    assert value_of(ill, "libvirt_domain_events_total", event="reboot") == 2
+    assert value_of(ill, "libvirt_events_total", object="connection") == 4
 
 
 def test_a_domain_without_our_channel_says_nothing_of_an_agent() -> None:

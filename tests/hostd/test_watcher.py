@@ -9,18 +9,20 @@ from hostd import telemetry, watcher
 from hostd.hypervisor import (
     CallFailed,
     ClosedNotice,
+    DomainNotice,
+    FinishedJob,
     HypervisorError,
-    LifecycleNotice,
     NoSuchDomain,
+    ObjectNotice,
     TimedOut,
     Unavailable,
     WrongUri,
 )
 from hostd.model.stats import DomainState
-from hostd.model.world import World
+from hostd.model.world import GAP, World
 from hostd.store import Store
 from tests.support.builders import CONNECTION_FACTS, OTHER_UUID, UUID, facts, shut_off, unconnected
-from tests.support.hypervisor import FakeHypervisor
+from tests.support.hypervisor import AT, FakeHypervisor
 from tests.support.running import running
 
 
@@ -145,7 +147,7 @@ async def test_a_domain_that_is_gone_when_asked_about_is_forgotten() -> None:
     async with running(watcher.watch(store, fake)):
         await store.until(is_up)
         del fake.domains[UUID]
-        fake.tell(LifecycleNotice(uuid=UUID, name="alpha", event="stopped", detail="destroyed"))
+        fake.tell(DomainNotice(uuid=UUID, name="alpha", event="stopped", detail="destroyed", at=1.0))
         await store.until(lambda w: not w.domains)
 
 
@@ -153,7 +155,7 @@ async def test_a_domain_that_came_and_went_unseen_leaves_nothing() -> None:
     store, fake = Store(unconnected()), FakeHypervisor(facts())
     async with running(watcher.watch(store, fake)):
         await store.until(is_up)
-        fake.tell(LifecycleNotice(uuid=OTHER_UUID, name="beta", event="started", detail="booted"))
+        fake.tell(DomainNotice(uuid=OTHER_UUID, name="beta", event="started", detail="booted", at=1.0))
         fake.happen(facts(reason="user"), "resumed", "unpaused")
         world = await store.until(lambda w: w.domains[UUID].facts.reason == "user")
     assert set(world.domains) == {UUID}
@@ -217,6 +219,130 @@ async def test_events_that_come_while_domains_are_listed_are_not_lost() -> None:
     fake.before["list_domains"] = lambda: fake.happen(shut_off(OTHER_UUID, "beta"), "stopped", "crashed")
     async with running(watcher.watch(store, fake)):
         await store.until(lambda w: OTHER_UUID in w.domains and bool(w.domains[OTHER_UUID].events))
+
+
+async def test_an_event_that_changes_nothing_of_what_a_domain_is_is_counted_and_asks_for_nothing() -> None:
+    store, fake = Store(unconnected()), FakeHypervisor(facts())
+    async with running(watcher.watch(store, fake)):
+        await store.until(is_up)
+        fake.happen(facts(), "balloon_change", "", changes_facts=False)
+        fake.happen(facts(), "io_error", "pause_enospc", changes_facts=False)
+        world = await store.until(lambda w: len(w.domains[UUID].events) == 2)
+        assert fake.asked["describe"] == 0
+        fake.happen(facts(memory_maximum_bytes=1), "device_added", "")
+        world = await store.until(lambda w: w.domains[UUID].facts.memory_maximum_bytes == 1)
+    assert world.domains[UUID].events == {
+        ("balloon_change", ""): 1,
+        ("io_error", "pause_enospc"): 1,
+        ("device_added", ""): 1,
+    }
+    assert world.domains[UUID].last_events == dict.fromkeys(("balloon_change", "io_error", "device_added"), AT)
+    assert world.domains[UUID].facts.state is DomainState.RUNNING
+
+
+async def test_events_of_other_objects_are_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    store, fake = Store(unconnected()), FakeHypervisor()
+    async with running(watcher.watch(store, fake)):
+        await store.until(is_up)
+        for kind, name, event in (("network", "lan", "stopped"), ("node_device", "net_vnet0", "created")):
+            is_quiet = kind == "node_device"
+            fake.tell(ObjectNotice(object=kind, name=name, event=event, detail="", at=AT, is_quiet=is_quiet))
+        world = await store.until(lambda w: len(w.events) == 2)
+    assert world.events == {("network", "stopped", ""): 1, ("node_device", "created", ""): 1}
+    assert [m for m in caplog.messages if "lan" in m or "vnet" in m] == ["network 'lan': stopped"]
+
+
+async def test_an_event_of_a_domain_that_is_gone_is_counted_all_the_same() -> None:
+    store, fake = Store(unconnected()), FakeHypervisor()
+    async with running(watcher.watch(store, fake)):
+        await store.until(is_up)
+        fake.tell(DomainNotice(uuid=UUID, name="alpha", event="stopped", detail="failed", at=AT))
+        world = await store.until(lambda w: bool(w.events))
+    assert (world.domains, world.events) == ({}, {("domain", "stopped", "failed"): 1})
+
+
+async def test_events_that_are_alike_are_one_line_of_the_log_with_the_last_ones_particulars(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    store, fake = Store(unconnected()), FakeHypervisor(facts())
+    async with running(watcher.watch(store, fake)):
+        await store.until(is_up)
+        for path in ("/a", "/b\n", "/c\x1b"):
+            fake.happen(facts(), "io_error", "report_other", particulars=(("path", path), ("device", "vda")))
+        await store.until(lambda w: w.domains[UUID].events == {("io_error", "report_other"): 3})
+    lines = [message for message in caplog.messages if "io_error" in message]
+    assert lines == ["domain 'alpha': io_error, report_other, 3 times (path='/c\\x1b', device='vda')"]
+
+
+def observed(name: str, **labels: str) -> float | None:
+    return telemetry.REGISTRY.get_sample_value(f"{name}_sum", {"connection": "", **labels})
+
+
+async def test_what_a_job_took_is_observed_as_far_as_libvirt_says() -> None:
+    store, fake = Store(unconnected()), FakeHypervisor(facts())
+    saved = FinishedJob(operation="save", result="completed", seconds=1.5, downtime_seconds=0.25)
+    failed = FinishedJob(operation="backup", result="failed")
+    async with running(watcher.watch(store, fake)):
+        await store.until(is_up)
+        for job in (saved, failed):
+            fake.happen(facts(), "job_completed", f"{job.operation}_{job.result}", job=job)
+        await store.until(lambda w: len(w.domains[UUID].events) == 2)
+    done = {"operation": "save", "result": "completed"}
+    assert observed("libvirt_domain_job_duration_seconds", **done) == 1.5
+    assert observed("libvirt_domain_job_downtime_seconds", **done) == 0.25
+    assert observed("libvirt_domain_job_duration_seconds", operation="backup", result="failed") is None
+
+
+async def test_a_loss_is_a_gap_until_libvirt_is_listened_to_again_and_what_became_of_domains_is_no_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, fake = Store(unconnected()), FakeHypervisor(facts())
+    async with running(watcher.watch(store, fake)):
+        world = await store.until(is_up)
+        assert (world.events, world.connection.gap_seconds) == ({}, None)
+        fake.faults["list_domains"] = TimedOut("slow")  # connected to, and given up again: the gap goes on
+        failed_again = asyncio.Event()
+        fake.before["list_domains"] = lambda: failed_again.set() if fake.asked["list_domains"] == 3 else None
+        fake.tell(ClosedNotice(why="end of file"))
+        await failed_again.wait()
+        fake.domains = {UUID: shut_off()}
+        fake.faults.clear()
+        world = await store.until(lambda w: is_up(w) and w.domains[UUID].facts == shut_off())
+    assert world.events == {GAP: 1}
+    assert world.domains[UUID].events == {}
+    assert world.connection.gap_seconds is not None
+    assert world.connection.gap_seconds > 0
+    assert len([m for m in caplog.messages if "events of" in m and "may be missing" in m]) == 1
+
+
+async def test_a_libvirt_that_was_never_there_leaves_no_gap() -> None:
+    store, fake = Store(unconnected()), FakeHypervisor(facts())
+    fake.faults["connect"] = Unavailable("connect: no such file")
+    async with running(watcher.watch(store, fake)):
+        await store.until(lambda w: w.connection.why_down == "connect: no such file")
+        fake.faults.clear()
+        world = await store.until(is_up)
+    assert (world.events, world.connection.gap_seconds) == ({}, None)
+
+
+async def test_a_flood_of_events_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "MAX_AT_ONCE", 10)
+    store, fake = Store(unconnected()), FakeHypervisor(facts())
+    turns: list[int] = []
+
+    async def other() -> None:
+        while True:
+            turns.append(sum(store.world.events.values()))
+            await asyncio.sleep(0)
+
+    async with running(watcher.watch(store, fake), other()):
+        await store.until(is_up)
+        for _ in range(200):
+            fake.happen(facts(), "migration_iteration", "", changes_facts=False)
+        await store.until(lambda w: sum(w.events.values()) == 200)
+    assert set(range(10, 200, 10)) <= set(turns)
 
 
 async def test_the_fake_keeps_the_ports_contract() -> None:

@@ -12,7 +12,7 @@ from hostd.model.domain import Domain, Guest
 from hostd.model.host import Host
 from hostd.model.objects import Objects
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, ProcessStats, Sample
-from hostd.model.world import World
+from hostd.model.world import GAP, World
 from protocol.errors import DropReason
 from tests.support.builders import (
     CONNECTION_FACTS,
@@ -46,7 +46,8 @@ EXAMPLES: tuple[Change, ...] = (
     changes.DomainsListed(domains=(facts(),)),
     changes.DomainDescribed(facts=facts(name="renamed")),
     changes.DomainGone(uuid=UUID),
-    changes.DomainEvent(uuid=UUID, name="alpha", event="suspended", detail="paused"),
+    changes.DomainEvent(uuid=UUID, name="alpha", event="suspended", detail="paused", at=6.0),
+    changes.ObjectEvent(object="network", event="stopped", detail=""),
     changes.HostSampled(host=Host(cpus=3)),
     changes.StatesSurveyed(states={UUID: (DomainState.PAUSED, "ioerror")}),
     changes.DomainsSampled(samples={UUID: SAMPLE}, at=7.0),
@@ -92,7 +93,10 @@ def test_a_change_costs_other_domains_nothing_not_even_their_identity(change: Ch
     assert after.domains[OTHER_UUID] is other
 
 
-@pytest.mark.parametrize("change", [c for c in OF_ONE_DOMAIN if not isinstance(c, changes.DomainDescribed)], ids=named)
+LEAVE_A_TRACE = (changes.DomainDescribed, changes.DomainEvent)
+
+
+@pytest.mark.parametrize("change", [c for c in OF_ONE_DOMAIN if not isinstance(c, LEAVE_A_TRACE)], ids=named)
 def test_a_change_for_a_domain_that_is_not_known_leaves_the_world_the_same_object(change: Change) -> None:
     before = world(full_domain(OTHER_UUID, "beta"))
     assert before.apply(change) is before
@@ -140,20 +144,63 @@ def test_a_name_that_is_used_again_is_another_domain() -> None:
 def test_an_event_changes_the_state_at_once_and_claims_no_reason_for_it(
     event: str, detail: str, state: DomainState
 ) -> None:
-    after = only(world(full_domain()).apply(changes.DomainEvent(uuid=UUID, name="alpha", event=event, detail=detail)))
+    after = only(
+        world(full_domain()).apply(changes.DomainEvent(uuid=UUID, name="alpha", event=event, detail=detail, at=6.0))
+    )
     assert (after.facts.state, after.facts.reason) == (state, "unknown")
 
 
 def test_an_event_that_says_nothing_of_the_state_leaves_state_and_reason() -> None:
-    after = only(world(full_domain()).apply(changes.DomainEvent(uuid=UUID, name="new", event="defined", detail="x")))
+    after = only(
+        world(full_domain()).apply(changes.DomainEvent(uuid=UUID, name="new", event="defined", detail="x", at=6.0))
+    )
     assert (after.facts.state, after.facts.reason, after.name) == (DomainState.RUNNING, "booted", "new")
 
 
 def test_events_are_counted_by_kind_and_detail() -> None:
     known = world(Domain(facts=facts()))
     for event in ("suspended", "resumed", "suspended"):
-        known = known.apply(changes.DomainEvent(uuid=UUID, name="alpha", event=event, detail="d"))
+        known = known.apply(changes.DomainEvent(uuid=UUID, name="alpha", event=event, detail="d", at=6.0))
     assert only(known).events == {("suspended", "d"): 2, ("resumed", "d"): 1}
+
+
+def test_the_last_time_of_each_event_is_kept() -> None:
+    known = world(Domain(facts=facts()))
+    for event, at in (("suspended", 1.0), ("resumed", 2.0), ("suspended", 3.0)):
+        known = known.apply(changes.DomainEvent(uuid=UUID, name="alpha", event=event, detail="d", at=at))
+    assert only(known).last_events == {"suspended": 3.0, "resumed": 2.0}
+
+
+def test_an_event_that_is_not_of_the_lifecycle_leaves_the_facts_the_same_object() -> None:
+    before = full_domain()
+    change = changes.DomainEvent(uuid=UUID, name="alpha", event="balloon_change", detail="", at=1.0)
+    assert only(world(before).apply(change)).facts is before.facts
+
+
+def test_events_are_counted_over_all_objects_also_those_of_domains_that_are_not_known_or_gone() -> None:
+    known = world(full_domain(), events={})
+    for uuid in (UUID, OTHER_UUID):
+        known = known.apply(changes.DomainEvent(uuid=uuid, name="x", event="stopped", detail="failed", at=1.0))
+    known = known.apply(changes.ObjectEvent(object="network", event="stopped", detail=""))
+    known = known.apply(changes.DomainGone(uuid=UUID)).apply(changes.HypervisorLost(why="gone"))
+    assert known.events == {("domain", "stopped", "failed"): 2, ("network", "stopped", ""): 1}
+
+
+def test_a_gap_is_an_event_of_the_connection_and_the_first_connection_follows_none() -> None:
+    known = unconnected().apply(changes.HypervisorConnected(facts=CONNECTION_FACTS))
+    assert (known.events, known.connection.gap_seconds) == ({}, None)
+    for seconds in (2.0, 3.5):
+        known = known.apply(changes.HypervisorLost(why="gone"))
+        known = known.apply(changes.HypervisorConnected(facts=CONNECTION_FACTS, gap_seconds=seconds))
+    assert (known.events, known.connection.gap_seconds) == ({GAP: 2}, 3.5)
+
+
+def test_no_event_is_invented_for_what_became_of_a_domain_in_a_gap() -> None:
+    lost = world(full_domain(), events={}).apply(changes.HypervisorLost(why="gone"))
+    back = lost.apply(changes.HypervisorConnected(facts=CONNECTION_FACTS, gap_seconds=2.0))
+    after = back.apply(changes.DomainsListed(domains=(shut_off(),)))
+    assert only(after).facts.state is DomainState.SHUTOFF
+    assert (only(after).events, after.events) == (full_domain().events, {GAP: 1})
 
 
 def test_a_sample_brings_numbers_and_the_time_they_were_given() -> None:

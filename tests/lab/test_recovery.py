@@ -9,6 +9,7 @@ from tests.lab.conftest import Boot, StartHostd
 from tests.lab.daemon import Hostd
 from tests.lab.guest import Guest, GuestSpec
 from tests.lab.libvirtd import PrivateLibvirt
+from tests.lab.tiny import start_tiny
 from tests.lab.waiting import wait_for
 
 # The agent's pid, in the guest's shell; the brackets keep the search from finding itself.
@@ -73,9 +74,31 @@ def test_a_killed_libvirtd_costs_its_numbers_only_and_is_followed_again_when_it_
     hostd.wait_for_sample("libvirt_up", {}, lambda up: up == 1)
     hostd.wait_for_sample("libvirt_domain_info_cpu_time_seconds_total", labels)
     guest.domain.suspend()
-    hostd.wait_for_sample("libvirt_domain_events_total", {**labels, "event": "suspended"}, lambda count: count == 1)
+    suspended = {**labels, "event": "suspended", "detail": "paused"}
+    hostd.wait_for_sample("libvirt_domain_events_total", suspended, lambda count: count == 1)
     guest.domain.resume()
     hostd.wait_for_sample("libvirt_domain_events_total", {**labels, "event": "resumed"}, lambda count: count == 1)
+
+
+def test_a_gap_in_what_was_heard_is_told_when_libvirtd_is_back_and_no_event_is_made_up_for_it(
+    private_libvirtd: PrivateLibvirt, start_hostd: StartHostd
+) -> None:
+    start_tiny(private_libvirtd, "quiet")
+    hostd = start_hostd(private_libvirtd.uri)
+    hostd.wait_for_sample("libvirt_up", {}, lambda up: up == 1)
+    gap = {"object": "connection", "event": "gap", "detail": "reconnected"}
+    assert hostd.value("libvirt_events_total", **gap) == 0
+    assert hostd.value("hostd_event_gap_seconds") is None
+
+    private_libvirtd.kill()
+    hostd.wait_for_sample("libvirt_up", {}, lambda up: up == 0)
+    private_libvirtd.start()
+
+    hostd.wait_for_sample("libvirt_events_total", gap, lambda count: count == 1)
+    assert (hostd.value("hostd_event_gap_seconds") or 0.0) > 0
+    assert hostd.value("libvirt_domain_last_event_timestamp_seconds", domain="quiet") is None
+    private_libvirtd.connection.lookupByName("quiet").resume()
+    hostd.wait_for_sample("libvirt_domain_last_event_timestamp_seconds", {"domain": "quiet", "event": "resumed"})
 
 
 def test_hostd_that_starts_before_libvirtd_waits_for_it(

@@ -457,6 +457,7 @@ OBJECTS = Objects(
         Countable.NWFILTERS: {"": 19},
     },
 )
+EVENTS = {("domain", "started", "booted"): 21, ("network", "started", ""): 22, ("connection", "gap", "reconnected"): 23}
 
 
 def channel(path: str = "/run/alpha.sock", *, is_open_in_guest: bool | None = True) -> Channel:
@@ -513,12 +514,19 @@ def full_domain(uuid: str = UUID, name: str = "alpha") -> Domain:
         details=DETAILS,
         guest=guest(),
         events={("started", "booted"): 1, ("suspended", "paused"): 2},
+        last_events={"started": 1_700_000_001.0, "suspended": 1_700_000_090.5},
     )
 
 
 def world(*domains: Domain, **others: Any) -> World:  # noqa: ANN401 - the fields of World
     """A World connected to libvirt, with these domains."""
-    known: dict[str, Any] = {"connection": connected(), "host": HOST, "pools": {POOL.uuid: POOL}, "objects": OBJECTS}
+    known: dict[str, Any] = {
+        "connection": replace(connected(), gap_seconds=2.75),
+        "host": HOST,
+        "pools": {POOL.uuid: POOL},
+        "objects": OBJECTS,
+        "events": EVENTS,
+    }
     return World(domains={d.uuid: d for d in domains}, **{**known, **others})
 
 

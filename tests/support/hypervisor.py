@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from hostd.hypervisor import (
     Answer,
+    DomainNotice,
     Hypervisor,
     HypervisorError,
-    LifecycleNotice,
     NoSuchDomain,
     Notice,
     Unavailable,
@@ -20,6 +21,9 @@ from hostd.model.objects import Countable, Network
 from hostd.model.stats import Control, ControlState, DomainStats, ProcessStats, Survey
 from hostd.model.storage import StoragePool
 from tests.support.builders import CONNECTION_FACTS, HOST
+
+AT = 1_700_000_090.0
+"""When all that happens does."""
 
 
 class FakeHypervisor(Hypervisor):
@@ -138,10 +142,10 @@ class FakeHypervisor(Hypervisor):
         assert self._on_notice is not None, "nobody is subscribed"
         self._on_notice(notice)
 
-    def happen(self, facts: DomainFacts, event: str, detail: str) -> None:
+    def happen(self, facts: DomainFacts, event: str, detail: str, **others: Any) -> None:  # noqa: ANN401 - DomainNotice's
         """A domain is now so, and libvirt tells."""
         self.domains[facts.uuid] = facts
-        self.tell(LifecycleNotice(uuid=facts.uuid, name=facts.name, event=event, detail=detail))
+        self.tell(DomainNotice(uuid=facts.uuid, name=facts.name, event=event, detail=detail, at=AT, **others))
 
     def _ask(self, what: str) -> None:
         self.asked[what] += 1

@@ -126,7 +126,7 @@ async def test_a_paused_domain_keeps_its_session(host: Host) -> None:
     line = await qemu.line()
     await line.greet()
     await host.until_connected(UUID)
-    host.store.tell(changes.DomainEvent(uuid=UUID, name="alpha", event="suspended", detail="paused"))
+    host.store.tell(changes.DomainEvent(uuid=UUID, name="alpha", event="suspended", detail="paused", at=1.0))
     await line.hear_and_acknowledge(Metrics)
     await line.hear(Metrics)
     assert host.store.world.domains[UUID].guest.sessions == 1

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from hostd.hypervisor import (
     Answer,
     CallFailed,
     ClosedNotice,
-    LifecycleNotice,
+    DomainNotice,
     NoSuchDomain,
     NoSuchPool,
     Notice,
@@ -483,7 +484,12 @@ async def test_lifecycle_events_of_others_actions_arrive(operator: Binding) -> N
     async with asyncio.timeout(DEADLINE):
         for act, event, detail in actions:
             act()
-            assert await notices.get() == LifecycleNotice(uuid=DEFAULT_UUID, name="test", event=event, detail=detail)
+            notice = await notices.get()
+            assert isinstance(notice, DomainNotice)
+            assert notice == DomainNotice(
+                uuid=DEFAULT_UUID, name="test", event=event, detail=detail, at=notice.at, changes_facts=True
+            )
+            assert notice.at == pytest.approx(time.time(), abs=DEADLINE)
     await default.close()
 
 
