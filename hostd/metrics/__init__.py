@@ -5,7 +5,21 @@ To add a metric: a row in the file of its subject. To add a subject: a file with
 
 from typing import Any
 
-from hostd.metrics import block, connection, details, domain, event, facts, guest, host, kvm, objects, perf, storage
+from hostd.metrics import (
+    block,
+    connection,
+    details,
+    domain,
+    event,
+    facts,
+    guest,
+    host,
+    interface,
+    kvm,
+    objects,
+    perf,
+    storage,
+)
 from hostd.metrics.row import Scope
 from hostd.model.domain import Domain
 from hostd.model.world import World
@@ -20,6 +34,7 @@ WORLD_SCOPES: tuple[Scope[World, Any, Any], ...] = (
 DOMAIN_SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     *domain.SCOPES,
     *event.DOMAIN_SCOPES,
+    *interface.SCOPES,
     *block.SCOPES,
     *kvm.SCOPES,
     *perf.SCOPES,

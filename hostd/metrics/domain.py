@@ -16,7 +16,6 @@ from hostd.model.stats import (
     ControlState,
     DomainState,
     DomainStats,
-    InterfaceStats,
     Pressure,
     ProcessStats,
     VcpuStats,
@@ -216,21 +215,6 @@ VCPU_HALTED: tuple[Metric[int], ...] = (
 )
 
 
-def _interface(what: str, help_: str) -> tuple[str, str]:
-    return f"libvirt_domain_interface_stats_{what}_total", f"{help_}, from the guest's side."
-
-
-INTERFACE: tuple[Metric[InterfaceStats], ...] = (
-    counter(*_interface("receive_bytes", "Bytes received"), "receive_bytes"),
-    counter(*_interface("receive_packets", "Packets received"), "receive_packets"),
-    counter(*_interface("receive_errors", "Errors on receiving"), "receive_errors"),
-    counter(*_interface("receive_drops", "Packets dropped on receiving"), "receive_drops"),
-    counter(*_interface("transmit_bytes", "Bytes sent"), "transmit_bytes"),
-    counter(*_interface("transmit_packets", "Packets sent"), "transmit_packets"),
-    counter(*_interface("transmit_errors", "Errors on sending"), "transmit_errors"),
-    counter(*_interface("transmit_drops", "Packets dropped on sending"), "transmit_drops"),
-)
-
 _DOMAIN_STATES = tuple(((state.value,), state) for state in DomainState)  # an enum's value is slow to ask for
 _CONTROL_STATES = tuple(((state.value,), state) for state in ControlState)
 
@@ -279,11 +263,6 @@ def _items_of_vcpu_states(states: tuple[tuple[int, str | None], ...]) -> tuple[t
     )
 
 
-def _interfaces(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], InterfaceStats]]:
-    # SR-IOV and user-mode interfaces have no device on the host; their place keeps them apart
-    return [((interface.name or f"#{interface.index}",), interface) for interface in stats.interfaces]
-
-
 SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope(("os_type", "arch", "machine", "emulator", "title", "persistent"), lambda d: d.facts, _info, INFO),
     Scope(("state",), lambda d: d.facts, _states, STATE),
@@ -298,5 +277,4 @@ SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope(("vcpu", "state"), lambda d: d.stats and _vcpu_states(d.stats), iter, VCPU_STATE),
     Scope(("vcpu",), lambda d: d.stats, _vcpus, VCPU),
     Scope(("vcpu",), lambda d: d.stats, _halted, VCPU_HALTED),
-    Scope(("target_device",), lambda d: d.stats, _interfaces, INTERFACE),
 )
