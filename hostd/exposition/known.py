@@ -9,10 +9,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
+from typing import NamedTuple
 
 from hostd import telemetry
 from hostd.exposition import text
-from hostd.exposition.render import NOTHING, UNTELLABLE, Owner, Table, Told, first, render, table_of
+from hostd.exposition.render import NOTHING, UNNAMED, UNTELLABLE, Identity, Owner, Table, Told, first, render, table_of
 from hostd.metrics import CONNECTION_LABEL, DOMAIN_LABELS, DOMAIN_SCOPES, WORLD_SCOPES
 from hostd.metrics.row import Scope, gauge, itself, whole
 from hostd.model.domain import Domain
@@ -41,12 +42,21 @@ LEFT_OUT_TABLE: Table[int] = table_of(LEFT_OUT)
 _WIDTHS = tuple(len(table.metrics) for table in DOMAIN_TABLES)
 
 
+class Whose(NamedTuple):
+    """What the labels of all series of one owner are made of; where any of it is another, so are all its series."""
+
+    connection: str
+    domain: str = ""
+    uuid: str = ""  # empty for the World's own
+    promoted: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(slots=True)  # not frozen only because that takes three times as long to make
 class Rendered:
     """One owner; nothing is told of it if it cannot be rendered."""
 
-    whose: tuple[str, ...]  # the connection's name, and then a domain's own
-    identity: str = ""  # what that makes of labels, for all its series
+    whose: Whose
+    identity: Identity = UNNAMED
     told: Sequence[Told] = ()  # for the next time: all there is, a table each
     shown: Sequence[Told] = ()  # for the page: what of it is within the limit, and how many are not
     left_out: int = 0
@@ -70,7 +80,7 @@ class Known:
     def renew(self, world: World) -> bool:
         """Render what is new in `world`; whether anything was."""
         name = world.connection.name
-        own = [_guarded((table,), world, (name,), last) for table, last in zip(WORLD_TABLES, self.own, strict=True)]
+        own = [_guarded((table,), world, Whose(name), last) for table, last in zip(WORLD_TABLES, self.own, strict=True)]
         is_new = not all(map(is_, own, self.own))
         self.own[:] = own
         for uuid in [uuid for uuid in self.domains if uuid not in world.domains]:
@@ -78,14 +88,14 @@ class Known:
             is_new = True
         for uuid, domain in world.domains.items():
             if self._of.get(uuid) is not domain:
-                whose = (name, domain.facts.name, uuid)
+                whose = Whose(name, domain.facts.name, uuid, domain.facts.promoted)
                 self.domains[uuid] = _limited(domain, whose, self.domains.get(uuid), self._max_series_per_domain)
                 is_new = True
         self._of = world.domains
         return is_new
 
 
-def _limited(domain: Domain, whose: tuple[str, ...], before: Rendered | None, max_series: int) -> Rendered:
+def _limited(domain: Domain, whose: Whose, before: Rendered | None, max_series: int) -> Rendered:
     """A domain: the first of its series, and how many are left out."""
     rendered = _guarded(DOMAIN_TABLES, domain, whose, before)
     if rendered.is_failed or rendered is before:
@@ -106,7 +116,7 @@ def _limited(domain: Domain, whose: tuple[str, ...], before: Rendered | None, ma
     return rendered
 
 
-def _guarded(tables: Sequence[Table[Owner]], owner: Owner, whose: tuple[str, ...], before: Rendered | None) -> Rendered:
+def _guarded(tables: Sequence[Table[Owner]], owner: Owner, whose: Whose, before: Rendered | None) -> Rendered:
     """The owner's tables, or nothing. The same object as `before` if there is nothing new."""
     try:
         if before is not None and before.told and before.whose == whose:
@@ -122,7 +132,7 @@ def _guarded(tables: Sequence[Table[Owner]], owner: Owner, whose: tuple[str, ...
         if before is not None and before.is_failed:
             return before
         # not by its name, which may be what is wrong with it
-        what = f"domain {whose[2]}" if whose[1:] else f"connection {whose[0]!r}: {tables[0].metrics[0].name}"
+        what = f"domain {whose.uuid}" if whose.uuid else f"connection {whose.connection!r}: {tables[0].metrics[0].name}"
         _log.warning("%s: cannot be rendered and is left out: %s: %s", what, type(error).__name__, error)
         return Rendered(whose, is_failed=True)
     if before is not None and before.told and all(map(is_, told, before.told)):
@@ -130,7 +140,8 @@ def _guarded(tables: Sequence[Table[Owner]], owner: Owner, whose: tuple[str, ...
     return Rendered(whose, identity, told, told)
 
 
-def _identity(whose: tuple[str, ...]) -> str:
-    connection, *domain = whose
-    named = text.pairs((CONNECTION_LABEL,), (connection,)) if connection else ""
-    return ",".join(filter(None, (named, text.pairs(DOMAIN_LABELS, domain) if domain else "")))
+def _identity(whose: Whose) -> Identity:
+    named = text.pairs((CONNECTION_LABEL,), (whose.connection,)) if whose.connection else ""
+    domain = text.pairs(DOMAIN_LABELS, (whose.domain, whose.uuid)) if whose.uuid else ""
+    promoted = {label: text.pairs((label,), (value,)) for label, value in whose.promoted}
+    return Identity(",".join(filter(None, (named, domain))), promoted)

@@ -6,8 +6,8 @@ as they and the owner's name are the same. And what is done for each sample is d
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import cycle
 from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -19,7 +19,7 @@ from hostd.metrics.row import Kind, Metric, Scope, itself
 
 Owner = TypeVar("Owner")
 Item: TypeAlias = Any  # of whichever kind its scope gives
-Labels = tuple[str, ...]
+Labels = tuple[Any, ...]  # values; or pairs, where a table leaves the names to its items
 Told = tuple[object, Sequence[Labels], Sequence[bytes], bytes]
 """One table of one owner: the part it was made of; each item's labels, the same as text, and all numbers, item by item.
 
@@ -41,11 +41,29 @@ too, and a whole number can be too large for a float: both show in the length of
 _NOT_KNOWN = frozenset({b"", b"null"})
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The labels that all series of an owner begin with, as text."""
+
+    whose: str = ""
+    promoted: Mapping[str, str] = field(default_factory=dict)  # by name, since a table's own of that name wins
+
+    def before(self, own: Container[str]) -> str:
+        """What comes before labels of these names."""
+        if not self.promoted:  # nearly always
+            return self.whose
+        return ",".join([self.whose, *[pair for name, pair in self.promoted.items() if name not in own]])
+
+
+UNNAMED = Identity()
+"""That of the World's own where its connection has no name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table(Generic[Owner]):
     """A scope made ready for rendering."""
 
-    labels: Labels
+    labels: tuple[str, ...] | None
     part: Callable[[Owner], Item | None]
     items: Callable[[Item], Iterable[tuple[Labels, Item]]]
     metrics: tuple[Metric[Any], ...]
@@ -68,8 +86,8 @@ def _getter(paths: Sequence[str]) -> Callable[[Item], tuple[Any, ...]]:
     return lambda item: (item,)
 
 
-def render(table: Table[Any], part: Item | None, identity: str, before: Told) -> Told:
-    """The table's samples of one part of an owner. `identity` is the labels of all its series, also of those `before`.
+def render(table: Table[Any], part: Item | None, identity: Identity, before: Told) -> Told:
+    """The table's samples of one part of an owner. `identity` is that of all its series, also of those `before`.
 
     Raises:
         UNTELLABLE: something that no page can hold.
@@ -87,7 +105,7 @@ def render(table: Table[Any], part: Item | None, identity: str, before: Told) ->
         known = dict(zip(labels, texts, strict=True))
         items = _unique(items)
         labels = [values for values, _ in items]
-        texts = [known.get(v) or text.labels(identity, text.pairs(table.labels, v)).encode() for v in labels]
+        texts = [known.get(v) or _labels(table, identity, v) for v in labels]
     return part, labels, texts, _numbers(table, [value for _, item in items for value in table.values(item)])
 
 
@@ -123,6 +141,11 @@ def _unique(items: Iterable[tuple[Labels, Item]]) -> list[tuple[Labels, Item]]:
     for labels, item in items:
         unique.setdefault(labels, item)
     return list(unique.items())
+
+
+def _labels(table: Table[Any], identity: Identity, of: Labels) -> bytes:
+    names, values = (table.labels, of) if table.labels is not None else ([n for n, _ in of], [v for _, v in of])
+    return text.labels(identity.before(names), text.pairs(names, values)).encode()
 
 
 def _numbers(table: Table[Any], values: Sequence[Any]) -> bytes:

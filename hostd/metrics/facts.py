@@ -80,9 +80,8 @@ def _interface_infos(hardware: Hardware) -> Iterable[tuple[tuple[str, ...], floa
         yield (device, *kind, *source, interface.virtual_interface, interface.mtu), 1
 
 
-def _metadata(pairs: tuple[tuple[str, str], ...]) -> Iterable[tuple[tuple[str, ...], float]]:
-    for pair in pairs:
-        yield pair, 1
+def _metadata(pairs: tuple[tuple[str, str], ...]) -> Iterable[tuple[tuple[tuple[str, str], ...], float]]:
+    yield pairs, 1
 
 
 def _managed(values: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], float]]:
@@ -117,5 +116,5 @@ SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
         INTERFACE_INFO,
     ),
     *(_of_preset(preset, metrics) for preset, metrics in MANAGERS),
-    Scope(("label", "value"), lambda d: d.facts.metadata or None, _metadata, METADATA),
+    Scope(None, lambda d: d.facts.metadata or None, _metadata, METADATA),
 )

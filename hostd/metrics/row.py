@@ -39,13 +39,14 @@ class Scope(Generic[Owner, Part, Item]):
 
     `part` gives what these metrics are about of one owner (a Domain or the World), `None` if that is not known. While
     it is the same object they are not looked at again, so what is not within it may not be asked for. `items` gives,
-    for a part, the values of `labels` and the item that has the metrics' values. A domain's `domain` and `uuid` come
-    before `labels` by themselves.
+    for a part, the values of `labels` and the item that has the metrics' values; where `labels` is None each item names
+    its own, in pairs instead of values. A domain's `domain` and `uuid` come before them by themselves, and so does what
+    is promoted of its metadata.
     """
 
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | None
     part: Callable[[Owner], Part | None]
-    items: Callable[[Part], Iterable[tuple[tuple[str, ...], Item]]]
+    items: Callable[[Part], Iterable[tuple[tuple[str, ...] | tuple[tuple[str, str], ...], Item]]]
     metrics: tuple[Metric[Item], ...]
 
 

@@ -66,7 +66,8 @@ def nasty(name: str) -> World:
         blocks=(BlockStats(device=name, read_bytes=1),),
     )
     pool = replace(POOL, name=name, volumes=(Volume(name=name, capacity_bytes=1),))
-    domain = replace(full_domain(UUID, name), stats=stats)
+    known = facts(UUID, name, channel=channel(), metadata=(("note", name),), promoted=(("team", name),))
+    domain = replace(full_domain(UUID, name), facts=known, stats=stats)
     return replace(named(name, domain), pools={pool.uuid: pool})
 
 
@@ -150,9 +151,9 @@ def test_any_name_that_libvirt_allows_comes_back_as_it_was(name: str) -> None:
     for openmetrics in (False, True):
         page = page_of(nasty(name), openmetrics=openmetrics)
         found = samples_of(page, openmetrics=openmetrics)
-        for label in ("connection", "domain", "storage_pool", "volume"):
+        for label in ("connection", "domain", "team", "note", "storage_pool", "volume"):
             assert {dict(labels).get(label) for _, labels in found} <= {None, name}
-        disk = dict(connection=name, domain=name, uuid=UUID, target_device=name)  # noqa: C408 - labels read as such
+        disk = dict(connection=name, domain=name, uuid=UUID, team=name, target_device=name)  # noqa: C408 - labels read as such
         assert found["libvirt_domain_block_stats_read_bytes_total", frozenset(disk.items())] == 1
 
 

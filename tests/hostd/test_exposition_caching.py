@@ -153,6 +153,7 @@ CHANGES = [
     lambda w: replace(w, domains={UUID: full_domain(UUID, "renamed"), OTHER_UUID: BETA}),
     lambda w: replace(w, domains={UUID: replace(ALPHA, guest=guest(report=None)), OTHER_UUID: BETA}),
     lambda w: replace(w, domains={UUID: replace(ALPHA, events={("started", "booted"): 2})}),
+    lambda w: replace(w, domains={UUID: replace(ALPHA, facts=replace(ALPHA.facts, promoted=(("team", "red"),)))}),
     lambda w: replace(w, pools={}),
     lambda w: replace(w, pools={POOL.uuid: replace(POOL, volumes=(*POOL.volumes, *POOL.volumes))}),
     lambda w: replace(w, connection=replace(w.connection, facts=None)),

@@ -33,6 +33,9 @@ ANYTHING = (
 BROKEN = {
     "surrogate": full_domain(UUID, "half a \ud800 character"),
     "nul": full_domain(UUID, "a\0b"),
+    "nul in metadata": replace(full_domain(), facts=facts(metadata=(("note", "a\0b"),))),
+    "nul in a promoted label": replace(full_domain(), facts=facts(promoted=(("team", "a\0b"),))),
+    "surrogate in a promoted label": replace(full_domain(), facts=facts(promoted=(("team", "\ud800"),))),
     "text": replace(full_domain(), stats=replace(STATS, cpu=CpuStats(time_seconds="much"))),  # type: ignore[arg-type]
     "list": replace(full_domain(), guest=guest(report=replace(REPORT, uptime_seconds=[]))),  # type: ignore[arg-type]
     "huge": replace(full_domain(), stats=replace(STATS, vcpus_current=10**400)),

@@ -32,7 +32,7 @@ def test_its_parts_its_metadata_and_its_snapshots_are_told(
     hostd = start_hostd(private_libvirtd.uri, more=RULE)
     for name, labels, value in (
         ("libvirt_domain_info", {"title": "The first"}, 1),
-        ("libvirt_domain_metadata_info", {"label": "team", "value": "blue"}, 1),
+        ("libvirt_domain_metadata_info", {"team": "blue"}, 1),
         ("libvirt_domain_block_backing_images", {"target_device": "vda"}, 1),
         ("libvirt_domain_block_stats_info", {"target_device": "vda", "driver_type": "qcow2"}, 1),
         ("libvirt_domain_interface_stats_info", {"target_device": "#0", "interface_type": "user"}, 1),
