@@ -56,6 +56,10 @@ demo: setup guestagent.pyz ## two real guests, hostd, and a table of what it say
 guestagent.pyz: venv ## the guest agent as one file that needs nothing but Python
 	@$(BIN)/python packaging/build_pyz.py
 
+.PHONY: docs
+docs: venv ## write docs/metrics.md anew from the tables of metrics
+	@PYTHONPATH=. $(BIN)/python packaging/write_metrics_page.py
+
 .PHONY: lab-up
 lab-up: setup guestagent.pyz ## start a private libvirt with two guests and leave it running
 	@$(LAB) up $(ARGS)

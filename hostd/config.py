@@ -103,10 +103,11 @@ class SamplingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ExpositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[exposition]: the page's size."""
+    """[exposition]: what is on the page beyond the rule, and its size."""
 
     max_series_per_domain: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5_000  # 64 vCPUs and 32 disks: 2,000
     promote: tuple[str, ...] = ()  # labels of [[metadata]] for every series of the domain; each makes the page longer
+    compat: tuple[Literal["tinkoff", "inovex"], ...] = ()  # names that only another exporter's dashboards need
 
 
 class MetadataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -134,7 +134,8 @@ def _line(connection: ConnectionSettings, settings: Settings) -> _Line:
 
 
 def _exposition(settings: Settings) -> Exposition:
-    return Exposition(max_series_per_domain=settings.exposition.max_series_per_domain)
+    chosen = settings.exposition
+    return Exposition(max_series_per_domain=chosen.max_series_per_domain, compat=chosen.compat)
 
 
 def _ignore(_notice: Notice) -> None:

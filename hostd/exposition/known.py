@@ -71,16 +71,17 @@ class Known:
     soon as it has new ones, whose memory is then still at hand, and the garbage collector has nothing to count.
     """
 
-    def __init__(self, max_series_per_domain: int) -> None:
-        self.own: list[Rendered | None] = [None] * len(WORLD_TABLES)  # a table each
+    def __init__(self, max_series_per_domain: int, tables: Sequence[Table[World]] = WORLD_TABLES) -> None:
+        self.own: list[Rendered | None] = [None] * len(tables)  # a table each
         self.domains: dict[str, Rendered] = {}
+        self._tables = tables
         self._max_series_per_domain = max_series_per_domain
         self._of: Mapping[str, Domain] = {}
 
     def renew(self, world: World) -> bool:
         """Render what is new in `world`; whether anything was."""
         name = world.connection.name
-        own = [_guarded((table,), world, Whose(name), last) for table, last in zip(WORLD_TABLES, self.own, strict=True)]
+        own = [_guarded((table,), world, Whose(name), last) for table, last in zip(self._tables, self.own, strict=True)]
         is_new = not all(map(is_, own, self.own))
         self.own[:] = own
         for uuid in [uuid for uuid in self.domains if uuid not in world.domains]:

@@ -18,7 +18,8 @@ from hostd import telemetry
 from hostd.exposition import text
 from hostd.exposition.compression import Deflated, deflated, member
 from hostd.exposition.known import DOMAIN_TABLES, LEFT_OUT_TABLE, WORLD_TABLES, Known
-from hostd.exposition.render import Table, Told, numbers_of
+from hostd.exposition.render import Table, Told, numbers_of, table_of
+from hostd.metrics.compat import scopes_of
 from hostd.metrics.row import Metric
 from hostd.model.world import World
 
@@ -41,9 +42,16 @@ class _Static:
 class Exposition:
     """All Worlds as Prometheus reads them. Its methods are for threads, any number of them at once."""
 
-    def __init__(self, registry: CollectorRegistry = telemetry.REGISTRY, *, max_series_per_domain: int = 5_000) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry = telemetry.REGISTRY,
+        *,
+        max_series_per_domain: int = 5_000,
+        compat: Sequence[str] = (),
+    ) -> None:
         self._registry = registry
         self._max_series_per_domain = max_series_per_domain
+        self._tables = (*WORLD_TABLES, *map(table_of, scopes_of(compat)))  # of a World's own
         self._known: dict[str, Known] = {}  # by the connection's name
         self._version = 0  # of what is known
         self._static: dict[bool, _Static] = {}  # by whether it is OpenMetrics
@@ -56,7 +64,7 @@ class Exposition:
         with self._knowing:
             known = self._known.get(name)
             if known is None:
-                known = self._known[name] = Known(self._max_series_per_domain)
+                known = self._known[name] = Known(self._max_series_per_domain, self._tables)
             self._version += known.renew(world)
 
     def page(self, *, now: float, openmetrics: bool, gzip: bool) -> bytes:
@@ -73,7 +81,9 @@ class Exposition:
         with self._knowing:
             if static is None or static.version != self._version:
                 known = [self._known[name] for name in sorted(self._known)]
-                static = self._static[openmetrics] = _joined(known, self._version, openmetrics=openmetrics)
+                static = self._static[openmetrics] = _joined(
+                    known, self._tables, self._version, openmetrics=openmetrics
+                )
         return static
 
     def _tail(self, static: _Static, now: float, *, openmetrics: bool) -> bytes:
@@ -85,10 +95,10 @@ class Exposition:
         return "".join(lines).encode() + own
 
 
-def _joined(known: Sequence[Known], version: int, *, openmetrics: bool) -> _Static:
+def _joined(known: Sequence[Known], of_worlds: Sequence[Table[World]], version: int, *, openmetrics: bool) -> _Static:
     families: list[bytes] = []
     ages: list[tuple[str, Sequence[tuple[str, float]]]] = []
-    for metric, labels, numbers in _families(known):
+    for metric, labels, numbers in _families(known, of_worlds):
         head = text.head(metric, openmetrics=openmetrics)
         if metric.is_age:
             series = [metric.name + of.decode() for of in labels]
@@ -98,9 +108,9 @@ def _joined(known: Sequence[Known], version: int, *, openmetrics: bool) -> _Stat
     return _Static(version=version, families=families, ages=ages)
 
 
-def _families(known: Sequence[Known]) -> Iterator[_Family]:
+def _families(known: Sequence[Known], of_worlds: Sequence[Table[World]]) -> Iterator[_Family]:
     """Every family of which something is known, with its samples of all owners, in the tables' order."""
-    for at, of_world in enumerate(WORLD_TABLES):
+    for at, of_world in enumerate(of_worlds):
         owners = [one.own[at] for one in known]
         yield from _columns(of_world, [owner.shown[0] for owner in owners if owner and owner.shown])
     domains = [domain.shown for one in known for domain in one.domains.values() if domain.shown]

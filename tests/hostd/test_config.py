@@ -50,6 +50,7 @@ MISTAKES = [  # what is in the file, and what is said of it after the file's nam
         "metadata: 33 labels are more than 32",
     ),
     ("[exposition]\npromote = ['team']", "exposition.promote: 'team' is not a label of any [[metadata]]"),
+    ("[exposition]\ncompat = ['kumina']", "exposition.compat[0]: Invalid enum value 'kumina'"),
     ("[sampling]\ndetails_interval_seconds = 0", "sampling.details_interval_seconds: Expected `float` >= 0.1"),
     ("[sampling]\ninterval_seconds = '5'", "sampling.interval_seconds: Expected `float`, got `str`"),
     ("[sampling]\ninterval_seconds = true", "sampling.interval_seconds: Expected `float`, got `bool`"),

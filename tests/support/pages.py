@@ -1,5 +1,7 @@
 """What is on a page, as Prometheus's own parsers read it."""
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,9 +15,15 @@ NOW = 1_700_000_110.25
 Series = tuple[str, frozenset[tuple[str, str]]]
 
 
-def page_of(*worlds: World, now: float = NOW, openmetrics: bool = False, max_series_per_domain: int = 5_000) -> str:
+def page_of(
+    *worlds: World,
+    now: float = NOW,
+    openmetrics: bool = False,
+    max_series_per_domain: int = 5_000,
+    compat: Sequence[str] = (),
+) -> str:
     """The page of these Worlds, without hostd's own metrics."""
-    exposition = Exposition(CollectorRegistry(), max_series_per_domain=max_series_per_domain)
+    exposition = Exposition(CollectorRegistry(), max_series_per_domain=max_series_per_domain, compat=compat)
     for world in worlds:
         exposition.update(world)
     return exposition.page(now=now, openmetrics=openmetrics, gzip=False).decode()
