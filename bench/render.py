@@ -40,7 +40,7 @@ from hostd.model.world import World
 
 DOMAINS = 1_000
 SAMPLES = 97
-"""Of each domain; 38 of them tell who it is, which states it is in and what happened to it, and those stay as they are."""
+"""Of each domain; 38 tell who it is, which states it is in and what happened to it, and those stay as they are."""
 
 SELDOM = {
     "is_halted",

@@ -4,22 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from hostd.hypervisor.names import named
+from hostd.hypervisor.names import JOB_OPERATIONS, named
 from hostd.model.details import NO_JOB, DiskError, Job
 
-OPERATIONS: Sequence[str] = (  # virDomainJobOperation
-    "unknown",
-    "start",
-    "save",
-    "restore",
-    "migration_in",
-    "migration_out",
-    "snapshot",
-    "snapshot_revert",
-    "dump",
-    "backup",
-    "snapshot_delete",
-)
 DISK_ERRORS: Sequence[str] = ("none", "unspecified", "no_space")  # virDomainDiskErrorCode
 
 MOST_DISK_ERRORS = 256
@@ -83,7 +70,7 @@ def job(params: Mapping[str, object]) -> Job:
     dirty, page = _count(params.get("memory_dirty_rate")), _count(params.get("memory_page_size"))
     if dirty is not None and page is not None:
         known["memory_dirty_bytes_per_second"] = dirty * page
-    return Job(operation=named(_count(params.get("operation")) or 0, OPERATIONS), **known)
+    return Job(operation=named(_count(params.get("operation")) or 0, JOB_OPERATIONS), **known)
 
 
 def disk_errors(errors: Mapping[str, int]) -> tuple[DiskError, ...]:
