@@ -10,8 +10,6 @@ from guestagent import __version__
 PORT_NAME = "io.virtwire.agent.0"
 SOCKET = "/run/virtwire/guestagent.sock"
 
-EXIT_CONFIG = 78  # sysexits.h: starting again will not help
-
 _GET_HELP = """\
 exit codes:
   0  every name was found and has a value
