@@ -5,27 +5,39 @@ socket, clock, task or randomness: the shells around it (hostd's sessions, the a
 
 What the line beneath may do, and what answers it: it may lose, cut or repeat bytes at any point (frames carry a
 checksum and a sequence number, and what is damaged is dropped alone); it may deliver a former connection's bytes first
-(frames carry their session, and a greeting its nonce); the other side may vanish and return unseen (a greeting at any
-time ends whatever session there was).
+(frames carry their session, which is also the seed of their checksum, and a greeting its nonce); the other side may
+vanish and return unseen (a greeting at any time ends whatever session there was).
 """
 
 from __future__ import annotations
 
 import enum
+import struct
+import zlib
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
-from protocol import framing, schema
+from protocol import chunks, framing, schema
 from protocol.errors import DropReason, LocalProtocolError, RemoteProtocolError
 from protocol.messages import (
+    MAX_CHUNK_BYTES,
+    MAX_WINDOW,
     MESSAGES,
     OLDEST_VERSION,
     PROTOCOL_VERSION,
     Ack,
+    Chunk,
+    Events,
+    EventsTaken,
     Goodbye,
     Hello,
     HelloRequest,
     Metrics,
+    Notice,
+    NoticeAnswer,
+    Ping,
+    Refresh,
     Refusal,
     Report,
     Role,
@@ -36,12 +48,26 @@ from protocol.messages import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Message = Union[HelloRequest, Hello, Welcome, Refusal, Goodbye, Ack, Report, Metrics]
-
-WINDOW = 1
-"""How many credit-costing frames may be on their way unacknowledged: the newest is worth more than a queue."""
+Message = Union[
+    HelloRequest,
+    Hello,
+    Welcome,
+    Refusal,
+    Goodbye,
+    Chunk,
+    Report,
+    Events,
+    EventsTaken,
+    Metrics,
+    Ack,
+    Ping,
+    Refresh,
+    Notice,
+    NoticeAnswer,
+]
 
 _GREETING_SESSION = 0
+_SEED = struct.Struct(">QI")  # the guest's nonce, the host's session number
 _SEQUENCE_END = 0xFFFF_FFFF
 
 
@@ -62,9 +88,16 @@ TRANSITIONS: Mapping[tuple[State, type[Any]], State] = {
     (State.OPEN, Hello): State.GREETING,
     (State.GREETING, Welcome): State.OPEN,
     (State.GREETING, Refusal): State.SILENT,
+    (State.OPEN, Chunk): State.OPEN,
     (State.OPEN, Report): State.OPEN,
+    (State.OPEN, Events): State.OPEN,
+    (State.OPEN, EventsTaken): State.OPEN,
     (State.OPEN, Metrics): State.OPEN,
     (State.OPEN, Ack): State.OPEN,
+    (State.OPEN, Ping): State.OPEN,
+    (State.OPEN, Refresh): State.OPEN,
+    (State.OPEN, Notice): State.OPEN,
+    (State.OPEN, NoticeAnswer): State.OPEN,
     (State.OPEN, Goodbye): State.SILENT,
 }
 
@@ -96,12 +129,10 @@ class Connection:
         self.role = role
         self.state = State.SILENT
         self._deframer = framing.Deframer()
-        self._session = _GREETING_SESSION
+        self._assembly = chunks.Assembly()
         self._nonce: int | None = None  # of the hello that awaits its answer
-        self._sent = 0
-        self._received = 0
-        self._credit = 0
-        self._awaited: int | None = None  # the sequence number that the peer has yet to acknowledge
+        self._unacknowledged: deque[int] = deque()  # the numbers of what the peer has yet to acknowledge
+        self._end_session()
 
     def reset(self) -> None:
         """Begin again: the far end went away, and what was half read or half agreed is void."""
@@ -117,15 +148,20 @@ class Connection:
     @property
     def credit(self) -> int:
         """How many credit-costing messages may be sent now."""
-        return self._credit if self.state is State.OPEN else 0
+        return max(0, self._window - len(self._unacknowledged)) if self.state is State.OPEN else 0
 
     @property
-    def is_within_frame(self) -> bool:
-        """Whether a frame has begun to arrive and has not ended."""
-        return self._deframer.is_within_frame
+    def unacknowledged(self) -> int:
+        """How many credit-costing messages are on their way, as far as is known."""
+        return len(self._unacknowledged)
 
-    def send(self, message: Message) -> bytes:
-        """The bytes to write for `message`, in one write.
+    @property
+    def is_within_message(self) -> bool:
+        """Whether a frame or a chunked message has begun to arrive and has not ended: what a deadline looks at."""
+        return self._deframer.is_within_frame or self._assembly.is_unfinished
+
+    def send(self, message: Message) -> tuple[bytes, ...]:
+        """The frames of `message`, each to be given to the port in one write; more than one if it is long.
 
         Raises:
             LocalProtocolError: this side may not send it now, or it is too long. The state is unchanged.
@@ -133,20 +169,19 @@ class Connection:
         """
         row = _BY_CLASS[type(message)]
         following = TRANSITIONS.get((self.state, type(message)))
-        if row.sender is not self.role or following is None:
+        if self.role not in row.senders or following is None:
             msg = f"the {self.role.value} may not send {type(message).__name__} while {self.state.value}"
             raise LocalProtocolError(msg)
         if row.costs_credit and self.credit == 0:
-            msg = f"{type(message).__name__} was sent and is not acknowledged; the next has to wait"
+            msg = f"{len(self._unacknowledged)} messages are not acknowledged; {type(message).__name__} has to wait"
             raise LocalProtocolError(msg)
-        encoded = framing.encode(self._frame(row, message))
+        frames = tuple(self._frames(row, message))
         if not row.is_greeting:
-            self._sent += 1
+            self._sent += len(frames)
         if row.costs_credit:
-            self._credit -= 1
-            self._awaited = self._sent
+            self._unacknowledged.append(self._sent)
         self._enter(following, message)
-        return encoded
+        return frames
 
     def receive(self, data: bytes) -> Iterator[Received | Dropped]:
         """What `data` completes, in order. Take each before asking for the next: the state moves with them."""
@@ -154,38 +189,64 @@ class Connection:
             try:
                 if isinstance(piece, RemoteProtocolError):
                     raise piece
-                received = self._accept(framing.decode(piece))
+                received = self._accept(framing.decode(piece, self._seed_of))
             except RemoteProtocolError as error:
                 yield Dropped(error.reason, error.detail)
             else:
-                yield received
+                if received is not None:
+                    yield received
 
-    def _frame(self, row: Row, message: Message) -> framing.Frame:
+    def _frames(self, row: Row, message: Message) -> Iterator[bytes]:
         body = schema.pack(_RECORDS[row.message], message)
         if row.is_greeting:
-            return framing.Frame(type=row.number, session=_GREETING_SESSION, sequence=0, body=body)
-        if self._sent == _SEQUENCE_END:
+            yield framing.encode(framing.Frame(type=row.number, session=_GREETING_SESSION, sequence=0, body=body))
+            return
+        bodies = [(row.number, body)]
+        if len(body) > MAX_CHUNK_BYTES:
+            chunk_row, record = _BY_CLASS[Chunk], _RECORDS[Chunk]
+            bodies = [(chunk_row.number, schema.pack(record, chunk)) for chunk in chunks.cut(row.number, body)]
+        if self._sent + len(bodies) > _SEQUENCE_END:
             msg = "the session's sequence numbers are used up; greet again"
             raise LocalProtocolError(msg)
-        return framing.Frame(type=row.number, session=self._session, sequence=self._sent + 1, body=body)
+        for sequence, (number, part) in enumerate(bodies, self._sent + 1):
+            frame = framing.Frame(type=number, session=self._session, sequence=sequence, body=part)
+            yield framing.encode(frame, self._seed)
 
-    def _accept(self, frame: framing.Frame) -> Received:
-        row = _BY_NUMBER.get(frame.type)
-        if row is None:
-            raise RemoteProtocolError(DropReason.TYPE, f"message type {frame.type} is not known")
-        name = row.message.__name__
-        if row.sender is self.role:
-            raise RemoteProtocolError(DropReason.SENDER, f"{name} comes only from this side")
+    def _accept(self, frame: framing.Frame) -> Received | None:
+        """The message that the frame completes; `None` for a part of one. The number is used up only if it is well."""
+        row = self._row(frame.type)
         self._check_session(row, frame)
+        if row.message is Chunk:
+            return self._accept_chunk(schema.unpack(_RECORDS[Chunk], frame.body), frame.sequence)
+        return self._accept_message(row, frame.body, frame.sequence)
+
+    def _accept_chunk(self, chunk: Chunk, sequence: int) -> Received | None:
+        row = self._row(chunk.kind)
+        if row.is_greeting or row.message is Chunk:
+            raise RemoteProtocolError(DropReason.CHUNK, f"{row.message.__name__} never comes in chunks")
+        self._received = sequence
+        body = self._assembly.add(chunk)
+        return None if body is None else self._accept_message(row, body, sequence)
+
+    def _accept_message(self, row: Row, body: bytes, sequence: int) -> Received:
         following = TRANSITIONS.get((self.state, row.message))
         if following is None:
-            raise RemoteProtocolError(DropReason.STATE, f"{name} has no place while {self.state.value}")
-        message: Message = schema.unpack(_RECORDS[row.message], frame.body)
+            raise RemoteProtocolError(DropReason.STATE, f"{row.message.__name__} has no place while {self.state.value}")
+        message: Message = schema.unpack(_RECORDS[row.message], body)
         self._check_nonce(message)
         if not row.is_greeting:
-            self._received = frame.sequence
+            self._received = sequence
         self._enter(following, message)
-        return Received(message, frame.sequence)
+        return Received(message, sequence)
+
+    def _row(self, number: int) -> Row:
+        """The message that the peer may send under that number."""
+        row = _BY_NUMBER.get(number)
+        if row is None:
+            raise RemoteProtocolError(DropReason.TYPE, f"message type {number} is not known")
+        if self.role in row.senders and len(row.senders) == 1:
+            raise RemoteProtocolError(DropReason.SENDER, f"{row.message.__name__} comes only from this side")
+        return row
 
     def _check_session(self, row: Row, frame: framing.Frame) -> None:
         expected = _GREETING_SESSION if row.is_greeting else self._session
@@ -198,6 +259,11 @@ class Connection:
         if isinstance(message, (Welcome, Refusal)) and message.nonce != self._nonce:
             raise RemoteProtocolError(DropReason.SESSION, f"{type(message).__name__} answers another hello")
 
+    def _seed_of(self, session: int) -> int | None:
+        if session == _GREETING_SESSION:
+            return 0
+        return self._seed if session == self._session else None
+
     def _enter(self, state: State, message: Message) -> None:
         self.state = state
         if isinstance(message, (HelloRequest, Goodbye)):
@@ -205,19 +271,25 @@ class Connection:
         elif isinstance(message, Hello):
             self._end_session()
             self._nonce = message.nonce
+            self._granted = min(message.window or 1, MAX_WINDOW)
         elif isinstance(message, Welcome):
             self._session = message.session
-            self._credit = WINDOW
-        elif isinstance(message, Ack) and message.sequence == self._awaited:
-            self._credit = min(self._credit + 1, WINDOW)
+            self._seed = zlib.crc32(_SEED.pack(message.nonce, message.session))
+            self._window = self._granted
+        elif isinstance(message, Ack) and message.sequence in self._unacknowledged:
+            while self._unacknowledged.popleft() != message.sequence:
+                pass
 
     def _end_session(self) -> None:
+        self._assembly.reset()
         self._session = _GREETING_SESSION
+        self._seed = 0
         self._nonce = None
         self._sent = 0
         self._received = 0
-        self._credit = 0
-        self._awaited = None
+        self._granted = 1
+        self._window = 0
+        self._unacknowledged.clear()
 
 
 def agree(hello: Hello) -> int | None:

@@ -22,6 +22,7 @@ class DropReason(enum.Enum):
     STATE = "state"  # a message that has no place in this state
     SESSION = "session"  # from a session that is over
     SEQUENCE = "sequence"  # seen before, or older than what was seen
+    CHUNK = "chunk"  # part of a longer message of which another part is missing
 
 
 class ProtocolError(Exception):

@@ -1,5 +1,8 @@
 """Bytes to frames and back: `0x00 | COBS(header, body, CRC-32) | 0x00`, at most 32 KiB in all.
 
+The checksum begins from a seed that only the two ends of a session know of each other: a frame of another session fails
+even if its number happens to be the same, as it may be among clones of one snapshot.
+
 Why so: a virtio-serial stream loses bytes in the middle, starts in the middle and repeats the tail of an earlier
 connection, so a reader must find the next whole frame in linear time and must never take a payload for a frame. COBS
 keeps 0x00 out of the payload; the leading delimiter flushes whatever debris came before. 32 KiB is what a Linux guest's
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 from protocol.errors import DropReason, LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAX_FRAME_BYTES = 32 * 1024
 """The largest frame, delimiters included: one write to a Linux virtio port."""
@@ -40,15 +43,15 @@ class Frame:
     body: bytes
 
 
-def encode(frame: Frame) -> bytes:
-    """The frame's bytes, delimiters included.
+def encode(frame: Frame, seed: int = 0) -> bytes:
+    """The frame's bytes, delimiters included; `seed` (32 bits) is the session's, 0 outside any.
 
     Raises:
         LocalProtocolError: it would be longer than `MAX_FRAME_BYTES`.
 
     """
     content = HEADER.pack(LAYOUT_VERSION, frame.type, frame.session, frame.sequence) + frame.body
-    stuffed = stuff(content + CHECKSUM.pack(zlib.crc32(content)))
+    stuffed = stuff(content + CHECKSUM.pack(zlib.crc32(content, seed)))
     encoded = DELIMITER + stuffed + DELIMITER
     if len(encoded) > MAX_FRAME_BYTES:
         msg = f"a frame of {len(encoded)} bytes is over the {MAX_FRAME_BYTES} that a port takes at once"
@@ -56,20 +59,25 @@ def encode(frame: Frame) -> bytes:
     return encoded
 
 
-def decode(stuffed: bytes) -> Frame:
+def decode(stuffed: bytes, seed_of: Callable[[int], int | None] = lambda _: 0) -> Frame:
     """The frame within what stood between two delimiters.
 
+    `seed_of` gives the seed of a session's number, `None` if this side has no such session.
+
     Raises:
-        RemoteProtocolError: it is damaged, too short, or of another layout.
+        RemoteProtocolError: it is damaged, too short, of another layout or of another session.
 
     """
     content = unstuff(stuffed)
     if len(content) < HEADER.size + CHECKSUM.size:
         raise RemoteProtocolError(DropReason.FRAMING, f"{len(content)} bytes are too few for a frame")
+    layout, message_type, session, sequence = HEADER.unpack_from(content)
+    seed = seed_of(session)
     checked, (checksum,) = content[: -CHECKSUM.size], CHECKSUM.unpack(content[-CHECKSUM.size :])
-    if zlib.crc32(checked) != checksum:
+    if zlib.crc32(checked, seed or 0) != checksum:
+        if seed is None:
+            raise RemoteProtocolError(DropReason.SESSION, f"session {session:#x} is over, or never was")
         raise RemoteProtocolError(DropReason.CHECKSUM, f"CRC-32 of {len(checked)} bytes does not match")
-    layout, message_type, session, sequence = HEADER.unpack_from(checked)
     if layout != LAYOUT_VERSION:
         raise RemoteProtocolError(DropReason.VERSION, f"frame layout {layout} is not {LAYOUT_VERSION}")
     return Frame(type=message_type, session=session, sequence=sequence, body=checked[HEADER.size :])

@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.schema import Flag, Integer, Number, Record, Several, Text, wire
+from protocol.schema import Blob, Choice, Flag, Integer, Number, Record, Several, Text, Token, wire
 
 PROTOCOL_VERSION = 1
 """The newest set of messages this side speaks."""
@@ -20,6 +20,16 @@ OLDEST_VERSION = 1
 """The oldest set of messages this side still speaks."""
 
 MAX_FILESYSTEMS = 64
+MAX_EVENTS = 64
+MAX_DETAILS = 16
+MAX_WINDOW = 16
+"""However many frames a guest grants: no more than these are on their way to it unacknowledged."""
+
+MAX_CHUNK_BYTES = 30 * 1024
+MAX_CHUNKS = 9
+
+SEVERITIES = ("info", "warning", "critical")
+ANSWERS = ("seen", "done", "failed")
 
 _VERSION = Integer(0, 0xFFFF)
 _NONCE = Integer(0, 0xFFFF_FFFF_FFFF_FFFF)
@@ -29,6 +39,9 @@ _COUNT = Integer(0, 0x7FFF_FFFF_FFFF_FFFF)
 _NAME = Text(64)
 _PATH = Text(128)
 _CAPABILITIES = Several(_NAME, 32)
+_KIND = Token(64)
+_IDENTITY = Integer(1, 0x7FFF_FFFF_FFFF_FFFF)  # fits a signed 64-bit column
+_SEVERITY = Choice(SEVERITIES)
 
 
 class Role(enum.Enum):
@@ -60,6 +73,11 @@ class Hello:
     kernel_release: str | None = wire(_PATH, default=None)
     machine: str | None = wire(_NAME, default=None)
     hostname: str | None = wire(_PATH, default=None)
+    instance: int | None = wire(_NONCE, default=None)  # drawn when the agent started: another one is another agent
+    window: int | None = wire(Integer(1, 0xFF), default=None)  # credit: so many unacknowledged frames; unknown is 1
+    journal: int | None = wire(_IDENTITY, default=None)  # which list the numbers of this guest's events belong to
+    events_acknowledged: int | None = wire(_COUNT, default=None)  # of that journal; what is after it will come
+    events_written: int | None = wire(_COUNT, default=None)  # the highest number in that journal
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,7 @@ class Welcome:
     session: int = wire(Integer(1, 0xFFFF_FFFF))
     report_interval_seconds: float = wire(Number(0.1))
     capabilities: tuple[str, ...] = wire(_CAPABILITIES, default=())
+    events_taken: int | None = wire(_COUNT, default=None)  # the highest number this host has of the guest's journal
 
 
 @dataclass(frozen=True)
@@ -90,9 +109,94 @@ class Goodbye:
 
 @dataclass(frozen=True)
 class Ack:
-    """Guest: that frame arrived; the host may send the next."""
+    """Guest: that frame and all before it arrived; the host may send as many more."""
 
     sequence: int = wire(_UNSIGNED_32)
+
+
+@dataclass(frozen=True)
+class Ping:
+    """Host: are you there? The answer is the acknowledgement."""
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """Host: report now, whatever the interval says."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One named value of an event or a notice."""
+
+    name: str = wire(_KIND)
+    value: str = wire(Text(256))
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in the guest. `(domain, journal, number)` is its identity for ever."""
+
+    number: int = wire(_IDENTITY)  # in the guest's journal, growing by one; a gap is what the guest had to forget
+    kind: str = wire(_KIND)
+    severity: str = wire(_SEVERITY)
+    text: str = wire(Text(512))
+    details: tuple[Detail, ...] = wire(Several(Record(Detail), MAX_DETAILS), default=())
+    age_seconds: float | None = wire(Number(), default=None)  # when it was sent, by the guest's boot clock
+
+
+@dataclass(frozen=True)
+class Events:
+    """Guest: what happened, in order. Sent again until it is acknowledged, so it may come twice; it counts once."""
+
+    journal: int = wire(_IDENTITY)
+    events: tuple[Event, ...] = wire(Several(Record(Event), MAX_EVENTS))
+
+
+@dataclass(frozen=True)
+class EventsTaken:
+    """Host: the events of that journal up to this number are safe here; forget them."""
+
+    journal: int = wire(_IDENTITY)
+    number: int = wire(_COUNT)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Host: something the guest should know, such as that it has moved. Told again until it is answered."""
+
+    number: int = wire(_IDENTITY)
+    kind: str = wire(_KIND)
+    severity: str = wire(_SEVERITY)
+    text: str = wire(Text(512))
+    details: tuple[Detail, ...] = wire(Several(Record(Detail), MAX_DETAILS), default=())
+    deadline_seconds: float | None = wire(Number(), default=None)  # from now; after that the answer is of no use
+
+
+@dataclass(frozen=True)
+class NoticeAnswer:
+    """Guest: what became of that notice."""
+
+    number: int = wire(_IDENTITY)
+    status: str = wire(Choice(ANSWERS))
+    text: str | None = wire(Text(256), default=None)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A part of a message that is too long for one frame; the parts follow each other in order."""
+
+    kind: int = wire(Integer(0, 0xFF))  # of the message
+    index: int = wire(Integer(0, MAX_CHUNKS - 1))
+    of: int = wire(Integer(2, MAX_CHUNKS))
+    data: bytes = wire(Blob(MAX_CHUNK_BYTES))
+
+
+@dataclass(frozen=True)
+class Drop:
+    """How many pieces of input one side threw away for one reason, since it started."""
+
+    reason: str = wire(_KIND)
+    count: int = wire(_COUNT)
 
 
 @dataclass(frozen=True)
@@ -158,6 +262,9 @@ class Report:
     filesystems: tuple[Filesystem, ...] | None = wire(Several(Record(Filesystem), MAX_FILESYSTEMS), default=None)
     filesystems_left_out: int | None = wire(_COUNT, default=None)  # mounted, but over MAX_FILESYSTEMS
     dropped_frames: int | None = wire(_COUNT, default=None)  # of the host's, since the agent started
+    drops: tuple[Drop, ...] | None = wire(Several(Record(Drop), 32), default=None)  # the same by reason
+    time_seconds: float | None = wire(Number(), default=None)  # the guest's clock; only its distance is ever told
+    events_lost: int | None = wire(_COUNT, default=None)  # that the journal had no room for, since it was begun
 
 
 @dataclass(frozen=True)
@@ -191,18 +298,28 @@ class Row:
 
     number: int
     message: type[Any]
-    sender: Role
+    senders: tuple[Role, ...]
     is_greeting: bool = False  # travels outside a session
-    costs_credit: bool = False  # may only be sent after the last one was acknowledged
+    costs_credit: bool = False  # may only be sent as far as the guest has granted
 
+
+_HOST = (Role.HOST,)
+_GUEST = (Role.GUEST,)
 
 MESSAGES: tuple[Row, ...] = (
-    Row(0x01, HelloRequest, Role.HOST, is_greeting=True),
-    Row(0x02, Hello, Role.GUEST, is_greeting=True),
-    Row(0x03, Welcome, Role.HOST, is_greeting=True),
-    Row(0x04, Refusal, Role.HOST, is_greeting=True),
-    Row(0x05, Goodbye, Role.GUEST),
-    Row(0x10, Report, Role.GUEST),
-    Row(0x20, Metrics, Role.HOST, costs_credit=True),
-    Row(0x21, Ack, Role.GUEST),
+    Row(0x01, HelloRequest, _HOST, is_greeting=True),
+    Row(0x02, Hello, _GUEST, is_greeting=True),
+    Row(0x03, Welcome, _HOST, is_greeting=True),
+    Row(0x04, Refusal, _HOST, is_greeting=True),
+    Row(0x05, Goodbye, _GUEST),
+    Row(0x06, Chunk, (Role.HOST, Role.GUEST)),
+    Row(0x10, Report, _GUEST),
+    Row(0x11, Events, _GUEST),
+    Row(0x12, EventsTaken, _HOST),
+    Row(0x20, Metrics, _HOST, costs_credit=True),
+    Row(0x21, Ack, _GUEST),
+    Row(0x22, Ping, _HOST, costs_credit=True),
+    Row(0x23, Refresh, _HOST, costs_credit=True),
+    Row(0x30, Notice, _HOST, costs_credit=True),
+    Row(0x31, NoticeAnswer, _GUEST),
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -27,10 +28,17 @@ T = TypeVar("T")
 MAX_ITEMS = 256
 """The longest array any body may hold: bounds what a hostile header can make the decoder allocate."""
 
-MAX_TEXT_BYTES = 1024
+MAX_TEXT_BYTES = 2048
 """The longest text that is even decoded; each field's own limit is in characters, and lower."""
 
+MAX_BLOB_BYTES = 32 * 1024
+"""The longest piece of raw bytes that is even decoded."""
+
+MAX_TEXT_SHOWN = 64
+"""So much of a wrong word is repeated in the message about it."""
+
 _RULE = "protocol.schema.rule"
+_TOKEN = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
 class Rule(Protocol):
@@ -98,6 +106,57 @@ class Text:
         """Cut to the limit, anything unprintable as `?`: a sender's odd disk name must not cost it its report."""
         kept = value[: self.limit]
         return kept if kept.isprintable() else "".join(c if c.isprintable() else "?" for c in kept)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A name in small ASCII letters, digits and `_.-`, beginning with a letter: what may name a kind of thing."""
+
+    limit: int
+
+    def decode(self, value: object, where: str) -> str:
+        if not isinstance(value, str):
+            raise _wrong(where, "a name", value)
+        if len(value) > self.limit or not _TOKEN.fullmatch(value):
+            raise _bad(where, f"{value[: self.limit]!a} is not a name of at most {self.limit} of a-z 0-9 _ . -")
+        return value
+
+    def encode(self, value: str) -> object:
+        return value
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def decode(self, value: object, where: str) -> str:
+        if not isinstance(value, str):
+            raise _wrong(where, "a word", value)
+        if value not in self.words:
+            raise _bad(where, f"{value[:MAX_TEXT_SHOWN]!a} is none of {', '.join(self.words)}")
+        return value
+
+    def encode(self, value: str) -> object:
+        return value
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Raw bytes, `limit` at most."""
+
+    limit: int
+
+    def decode(self, value: object, where: str) -> bytes:
+        if not isinstance(value, bytes):
+            raise _wrong(where, "raw bytes", value)
+        if len(value) > self.limit:
+            raise _bad(where, f"{len(value)} bytes are over {self.limit}")
+        return value
+
+    def encode(self, value: bytes) -> object:
+        return value
 
 
 @dataclass(frozen=True)
@@ -182,7 +241,7 @@ def unpack(record: Record[T], body: bytes) -> T:
             max_array_len=MAX_ITEMS,
             max_map_len=0,
             max_str_len=MAX_TEXT_BYTES,
-            max_bin_len=0,
+            max_bin_len=MAX_BLOB_BYTES,
             max_ext_len=0,
         )
     except (
