@@ -113,3 +113,16 @@ GUEST_SESSION_FAULTS = Counter(
     "Guest sessions that ended in an error nobody foresaw: a bug in hostd, contained.",
     registry=REGISTRY,
 )
+GUEST_ROUND_TRIP = Histogram(
+    "hostd_guest_round_trip_seconds",
+    "How long guests took to acknowledge what hostd sent them.",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0),
+    registry=REGISTRY,
+)
+GUEST_EVENTS_DROPPED = Counter(
+    "hostd_guest_events_dropped",
+    "Events of guests' that were not taken: repeated (they were here before), early (before the last ones were "
+    "acknowledged) or history (which could take none; they come again).",
+    ["reason"],
+    registry=REGISTRY,
+)

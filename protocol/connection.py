@@ -151,6 +151,11 @@ class Connection:
         return max(0, self._window - len(self._unacknowledged)) if self.state is State.OPEN else 0
 
     @property
+    def sent(self) -> int:
+        """The number under which the last message of this session was sent; 0 before the first."""
+        return self._sent
+
+    @property
     def unacknowledged(self) -> int:
         """How many credit-costing messages are on their way, as far as is known."""
         return len(self._unacknowledged)

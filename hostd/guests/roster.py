@@ -9,14 +9,15 @@ from typing import NoReturn
 
 from hostd import telemetry
 from hostd.config import GuestSettings
-from hostd.guests.session import attend
+from hostd.guests.session import History, Post, attend
 from hostd.model import changes
 from hostd.model.world import World
 from hostd.store import Store
 
 
-async def keep(store: Store, settings: GuestSettings) -> NoReturn:
+async def keep(store: Store, settings: GuestSettings, history: History | None = None) -> NoReturn:
     """Run for ever: begin and end sessions as domains come, go and move their channels."""
+    post = Post(store=store, settings=settings, history=history)
     attended: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by UUID: the socket's path, who attends
     async with asyncio.TaskGroup() as group:
         async for world in store.worlds():
@@ -26,7 +27,7 @@ async def keep(store: Store, settings: GuestSettings) -> NoReturn:
                 store.tell(changes.GuestLost(uuid=uuid, is_retried=False))
             for uuid, path in wanted.items():
                 if uuid not in attended:
-                    task = group.create_task(attend(store, uuid, path, settings), name=f"guest {uuid}")
+                    task = group.create_task(attend(post, uuid, path), name=f"guest {uuid}")
                     attended[uuid] = (path, task)
             telemetry.GUEST_CHANNELS.labels(world.connection.name).set(len(attended))
     raise AssertionError("worlds do not end")

@@ -1,243 +1,274 @@
-"""One guest's line, attended to for as long as its domain has the channel.
+"""One guest's line, attended to for as long as its domain has the channel: moves bytes, keeps time, and nothing else.
 
-The host connects to the socket that QEMU listens on. That a connect succeeds proves nothing (a second connector waits
-unseen in the backlog, and nobody may be on the guest's side): only a hello does. So the host asks for one, sparingly,
-and says nothing else before it comes; what it then sends is one newest frame at a time.
-
-A line that is connected and yet silent may be wedged (a port that was throttled over a migration gives its first client
-nothing for ever), and a second connect heals that: hence the reconnects in `_Session._judge`.
+What is said is `dialogue`'s business, when the line is given up `patience`'s, what a guest may cost `budget`'s. Here
+is the boundary that a guest's trouble does not pass: whatever goes wrong costs that session only.
 """
 
 import asyncio
 import logging
-import secrets
 import time
-from collections import Counter
-from typing import NoReturn
+from collections import deque
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
 
 from hostd import telemetry
 from hostd.config import GuestSettings
-from hostd.guests.telling import metrics_for
+from hostd.guests.budget import Budget
+from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
+from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.model import changes
-from hostd.model.stats import DomainState
 from hostd.store import Store
 from protocol.backoff import Backoff
-from protocol.connection import Connection, Dropped, Message, Received, State, agree
-from protocol.errors import DropReason
-from protocol.messages import (
-    OLDEST_VERSION,
-    PROTOCOL_VERSION,
-    Goodbye,
-    Hello,
-    HelloRequest,
-    Refusal,
-    Report,
-    Role,
-    Welcome,
-)
+from protocol.messages import Event
 
 _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
-REQUEST_SECONDS = 1.0  # between two requests for a hello at the least; a back-off comes on top
-GREETING_SECONDS = 30.0  # no hello for this long, though the guest has the port open: connect again
-PARTIAL_FRAME_SECONDS = 5.0  # a frame that began must end within this
-SILENT_INTERVALS = 3  # no frame, or no acknowledgement, for this many report intervals: the line is not what it seems
-LEAST_SILENT_SECONDS = 5.0
-READ_BYTES = 16 * 1024  # at most this is decoded before other guests have their turn
+READ_BYTES = 4 * 1024  # at most this is decoded before other guests have their turn; QEMU's own helpings
+MOST_REST_SECONDS = 2.0  # a debt that is longer is paid in several
+MAX_UNREAD_BYTES = 2 * READ_BYTES  # what has been read and not looked at; past it, reading waits
 MAX_UNSENT_BYTES = 64 * 1024  # a guest that does not read may hold this much of our memory
 
 
-class _LineDown(Exception):  # noqa: N818 - named after the state of the line
-    """The connection is over; the message says why, for the log."""
+class History(Protocol):
+    """Where guests' events are safe."""
+
+    async def highest(self, uuid: str, journal: int) -> int | None:
+        """The highest number of that journal of that domain's guest; `None` if it is not known at all."""
+
+    async def take(self, uuid: str, journal: int, events: tuple[Event, ...], at: float) -> tuple[Event, ...] | None:
+        """Those of `events` that were not there yet, once all are safe; `None` if they cannot be taken now."""
 
 
-async def attend(store: Store, uuid: str, path: str, settings: GuestSettings) -> NoReturn:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """What every session needs of the daemon."""
+
+    store: Store
+    settings: GuestSettings
+    history: History | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """How one guest has fared so far, which a new connection does not change."""
+
+    budget: Budget
+    greetings: Greetings
+    retry: Backoff
+
+
+async def attend(post: Post, uuid: str, path: str) -> NoReturn:
     """Keep a session with the guest of domain `uuid` over the socket at `path`, until cancelled."""
     retry = Backoff(first_seconds=0.5, most_seconds=30.0)
+    standing = _Standing(budget=Budget(), greetings=Greetings(), retry=retry)
     told = ""
     while True:
         try:
-            await _over_one_connection(store, uuid, path, settings, retry)
-        except _LineDown as error:
-            _log.debug("guest %s: %s", uuid, error)  # a guest can bring this about as often as it likes
-        except OSError as error:
-            why = str(error) or f"no answer within {CONNECT_SECONDS:g} s"
+            await _over_one_connection(post, uuid, path, standing)
+        except* LineDown as downs:
+            _log.debug("guest %s: %s", uuid, downs.exceptions[0])  # a guest can bring this about as often as it likes
+        except* OSError as errors:
+            why = str(errors.exceptions[0]) or f"no answer within {CONNECT_SECONDS:g} s"
             if why != told:  # once a reason: an operator has to see a socket that hostd may not open
                 _log.warning("guest %s: channel %s: %s", uuid, path, why)
             told = why
-        except Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
+        except* Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
             telemetry.GUEST_SESSION_FAULTS.inc()
             _log.exception("guest %s: the session failed in a way nobody foresaw", uuid)
-        store.tell(changes.GuestLost(uuid=uuid, is_retried=True))
+        post.store.tell(changes.GuestLost(uuid=uuid, is_retried=True))
+        if standing.budget.fault is not None:
+            await _quarantine(post, uuid, standing.budget)
         await asyncio.sleep(retry.wait_seconds())
 
 
-async def _over_one_connection(store: Store, uuid: str, path: str, settings: GuestSettings, retry: Backoff) -> None:
+async def _quarantine(post: Post, uuid: str, budget: Budget) -> None:
+    assert budget.fault is not None
+    fault = budget.fault.value
+    seconds = budget.quarantine(asyncio.get_running_loop().time())
+    _log.warning("guest %s: in quarantine for %g s: too much of %s", uuid, seconds, fault)
+    post.store.tell(changes.GuestQuarantined(uuid=uuid, fault=fault))
+    await asyncio.sleep(seconds)
+    post.store.tell(changes.GuestReleased(uuid=uuid))
+
+
+async def _over_one_connection(post: Post, uuid: str, path: str, standing: _Standing) -> None:
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(CONNECT_SECONDS):
-        reader, writer = await asyncio.open_unix_connection(path, limit=READ_BYTES)
+        transport, wire = await loop.create_unix_connection(_Wire, path)
     try:
-        session = _Session(store, uuid, writer, settings, retry)
-        while True:
-            session.speak()
-            session.hear(await _read(reader, session.wakes_at()))
+        patience = Patience(standing.greetings, patience_with(post.settings), loop.time())
+        dialogue = Dialogue(post.store, uuid, post.settings, patience, standing.budget)
+        session = _Session(post, uuid, wire, dialogue, standing)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(session.talk(), name=f"guest {uuid} talk")
+            group.create_task(session.ask(), name=f"guest {uuid} history")
     finally:
-        writer.transport.abort()
+        transport.abort()
 
 
-async def _read(reader: asyncio.StreamReader, until: float) -> bytes:
-    """What has come by `until` (the loop's clock): `b""` if nothing has.
+class _Wire(asyncio.BufferedProtocol):
+    """The bytes of one connection: read in small helpings, and not at all while too much waits."""
 
-    Raises:
-        _LineDown: QEMU closed its end.
+    _buffer = memoryview(bytearray(READ_BYTES))
+    """One for all: the loop fills it and hands it over in one go."""
 
-    """
-    await asyncio.sleep(0)  # data that waits is returned without one, and a flood would keep others from their turn
-    try:
-        async with asyncio.timeout_at(until):
-            data = await reader.read(READ_BYTES)
-    except TimeoutError:
-        return b""
-    if not data:
-        raise _LineDown("QEMU closed the channel")
-    return data
+    def __init__(self) -> None:
+        self._unread: deque[bytes] = deque()
+        self._unread_bytes = 0
+        self._came = asyncio.Event()
+        self._is_closed = False
+        self._is_held = False
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - as asyncio calls it
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._unread.append(bytes(self._buffer[:nbytes]))
+        self._unread_bytes += nbytes
+        self._came.set()
+        if self._unread_bytes >= MAX_UNREAD_BYTES:
+            self._hold()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whichever way: QEMU is not there
+        self._is_closed = True
+        self._came.set()
+
+    async def read(self, until: float) -> bytes:
+        """What has come by `until` (the loop's clock): `b""` if nothing has.
+
+        Raises:
+            LineDown: QEMU closed its end, and all that came before is read.
+
+        """
+        if not self._unread:
+            if self._is_closed:
+                raise LineDown("QEMU closed the channel")
+            self._came.clear()
+            self._let_on()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._came.wait()
+            except TimeoutError:
+                return b""
+            return await self.read(until) if self._unread or self._is_closed else b""
+        data = self._unread.popleft()
+        self._unread_bytes -= len(data)
+        return data
+
+    def poke(self) -> None:
+        """Have `read` return, though nothing came."""
+        self._came.set()
+
+    def write(self, frames: list[bytes]) -> None:
+        """Send them.
+
+        Raises:
+            LineDown: the guest does not read, or QEMU is gone.
+
+        """
+        assert self._transport is not None
+        for frame in frames:
+            if self._is_closed or self._transport.is_closing():
+                raise LineDown("QEMU closed the channel")
+            if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+                raise LineDown(f"the guest has not read {MAX_UNSENT_BYTES} bytes")
+            self._transport.write(frame)
+
+    async def rest(self, seconds: float) -> None:
+        """Read nothing for so long: QEMU's buffers fill, and then the guest's."""
+        self._hold()
+        await asyncio.sleep(seconds)
+
+    def _hold(self) -> None:
+        if not self._is_held and self._transport is not None and not self._is_closed:
+            self._is_held = True
+            self._transport.pause_reading()
+
+    def _let_on(self) -> None:
+        if self._is_held and self._transport is not None and not self._is_closed:
+            self._is_held = False
+            self._transport.resume_reading()
 
 
 class _Session:
-    """What is said over one connection, and when; times are the loop's clock."""
+    """The two tasks of one connection."""
 
-    def __init__(
-        self, store: Store, uuid: str, writer: asyncio.StreamWriter, settings: GuestSettings, retry: Backoff
-    ) -> None:
-        self._store = store
+    def __init__(self, post: Post, uuid: str, wire: _Wire, dialogue: Dialogue, standing: _Standing) -> None:
+        self._post = post
         self._uuid = uuid
-        self._writer = writer
-        self._settings = settings
-        self._retry = retry
-        self._connection = Connection(Role.HOST)
-        self._requests = Backoff(first_seconds=2.0, most_seconds=60.0)
-        self._silent_seconds = max(SILENT_INTERVALS * settings.report_interval_seconds, LEAST_SILENT_SECONDS)
-        now = self._now()
-        self._request_at = now
-        self._tell_at = now
-        self._told_at = now
-        self._heard_at = now
-        self._partial_since: float | None = None
+        self._wire = wire
+        self._dialogue = dialogue
+        self._budget = standing.budget
+        self._retry = standing.retry
+        self._asked = asyncio.Event()
 
-    def wakes_at(self) -> float:
-        """When there is something to do even if nothing comes."""
-        times = [self._heard_at + self._patience_seconds()]
-        if self._partial_since is not None:
-            times.append(self._partial_since + PARTIAL_FRAME_SECONDS)
-        if self._connection.state is State.SILENT:
-            times.append(self._request_at)
-        elif self._connection.state is State.OPEN:
-            times.append(self._tell_at if self._connection.credit else self._told_at + self._silent_seconds)
-        return min(times)
-
-    def speak(self) -> None:
-        """Send what is due.
+    async def talk(self) -> NoReturn:
+        """Hear and speak.
 
         Raises:
-            _LineDown: the line has to be opened anew.
+            LineDown: the connection is over, or the guest belongs in quarantine.
 
         """
-        now = self._now()
-        self._judge(now)
-        if self._connection.state is State.SILENT and now >= self._request_at:
-            self._send(HelloRequest(version_min=OLDEST_VERSION, version_max=PROTOCOL_VERSION))
-            self._request_at = now + REQUEST_SECONDS + self._requests.wait_seconds()
-        elif self._connection.credit and now >= self._tell_at:
-            self._send(metrics_for(self._store.world, self._uuid, self._settings, now=time.time()))
-            self._told_at = now
-            self._tell_at = now + self._settings.report_interval_seconds
+        while True:
+            self._wire.write(self._dialogue.speak(_now(), time.time()))
+            data = await self._wire.read(self._dialogue.wakes_at())
+            if data:
+                await self._hear(data)
+            if self._dialogue.has_questions:
+                self._asked.set()
 
-    def hear(self, data: bytes) -> None:
-        """Take in what came."""
-        drops: Counter[DropReason] = Counter()
-        for item in self._connection.receive(data):
-            self._partial_since = None  # that frame ended; what is left over is another
-            if isinstance(item, Dropped):
-                drops[item.reason] += 1
-                _log.debug("guest %s: dropped input: %s: %s", self._uuid, item.reason.value, item.detail)
-            else:
-                self._take(item)
-        if drops:
-            self._store.tell(changes.GuestInputDropped(uuid=self._uuid, drops=drops))
-        if not self._connection.is_within_frame:
-            self._partial_since = None
-        elif self._partial_since is None:
-            self._partial_since = self._now()
+    async def ask(self) -> NoReturn:
+        """Have the history answer what the dialogue asks."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            for question in self._dialogue.questions():
+                if isinstance(question, Greeted):
+                    await self._welcome(question)
+                else:
+                    await self._keep(question)
+                self._wire.poke()
 
-    def _take(self, received: Received) -> None:
-        self._heard_at = self._now()
-        match received.message:
-            case Hello() as hello:
-                self._welcome(hello)
-            case Report() as report:
-                self._store.tell(changes.GuestReported(uuid=self._uuid, report=report, at=time.time()))
-            case Goodbye():
-                self._store.tell(changes.GuestLost(uuid=self._uuid, is_retried=False))
-                self._request_at = self._heard_at + self._settings.report_interval_seconds
-            case _:  # an acknowledgement: the connection has taken note
-                return
+    async def _hear(self, data: bytes) -> None:
+        began = time.thread_time()
+        pieces = self._dialogue.hear(data, _now(), time.time())
+        spent = time.thread_time() - began
+        wait = self._budget.read(_now(), bytes_=len(data), frames=pieces, decoding_seconds=spent)
+        if self._budget.fault is not None:
+            raise LineDown(f"too much of {self._budget.fault.value}")
+        if wait:
+            self._post.store.tell(changes.GuestThrottled(uuid=self._uuid, seconds=min(wait, MOST_REST_SECONDS)))
+            await self._wire.rest(min(wait, MOST_REST_SECONDS))
 
-    def _welcome(self, hello: Hello) -> None:
-        version = agree(hello)
-        if version is None:
-            spoken = f"this host speaks versions {OLDEST_VERSION} to {PROTOCOL_VERSION}"
-            self._send(Refusal(nonce=hello.nonce, reason=spoken))
-            self._request_at = self._heard_at + GREETING_SECONDS
-            return
-        session = 1 + secrets.randbelow(0xFFFF_FFFF)
-        interval = self._settings.report_interval_seconds
-        self._send(Welcome(version=version, nonce=hello.nonce, session=session, report_interval_seconds=interval))
-        self._store.tell(changes.GuestGreeted(uuid=self._uuid, hello=hello))
+    async def _welcome(self, question: Greeted) -> None:
+        history, journal = self._post.history, question.hello.journal
+        taken = None
+        if history is not None and journal is not None:
+            taken = await history.highest(self._uuid, journal)
+        self._dialogue.welcome(question, taken=taken, takes_events=history is not None, now=_now())
         self._retry.reset()
-        self._requests.reset()
-        self._tell_at = self._heard_at
 
-    def _judge(self, now: float) -> None:
-        """Decide whether the line is still what it seems; a domain that does not run cannot speak: wait for it."""
-        if not self._is_running():
-            self._partial_since = None
-            self._told_at = now
-            if now - self._heard_at >= self._silent_seconds:
-                self._forget_report()
-                self._heard_at = now
+    async def _keep(self, question: Happened) -> None:
+        history, events = self._post.history, question.events
+        new = (
+            None
+            if history is None or not events
+            else await history.take(self._uuid, question.journal, events, time.time())
+        )
+        if new is None:
+            telemetry.GUEST_EVENTS_DROPPED.labels("history").inc(len(events))
+            self._dialogue.not_taken()
             return
-        if self._partial_since is not None and now - self._partial_since >= PARTIAL_FRAME_SECONDS:
-            raise _LineDown(f"a frame did not end within {PARTIAL_FRAME_SECONDS:g} s")
-        is_unacknowledged = self._connection.state is State.OPEN and not self._connection.credit
-        if is_unacknowledged and now - self._told_at >= self._silent_seconds:
-            raise _LineDown(f"nothing acknowledged for {self._silent_seconds:g} s")
-        if now - self._heard_at < self._patience_seconds():
-            return
-        if self._connection.state is State.OPEN or self._is_open_in_guest():
-            raise _LineDown(f"no frame for {self._patience_seconds():g} s")
-        self._heard_at = now  # nobody has the port open: nothing to heal
+        self._post.store.tell(changes.GuestEventsTaken(uuid=self._uuid, events=new, at=time.time()))
+        telemetry.GUEST_EVENTS_DROPPED.labels("repeated").inc(len(events) - len(new))
+        self._dialogue.taken(question.journal, max(event.number for event in events))
 
-    def _patience_seconds(self) -> float:
-        return self._silent_seconds if self._connection.state is State.OPEN else GREETING_SECONDS
 
-    def _forget_report(self) -> None:
-        domain = self._store.world.domains.get(self._uuid)
-        if domain is not None and domain.guest.report is not None:
-            self._store.tell(changes.GuestSilent(uuid=self._uuid))
-
-    def _is_running(self) -> bool:
-        domain = self._store.world.domains.get(self._uuid)
-        return domain is not None and domain.facts.state in (DomainState.RUNNING, DomainState.BLOCKED)
-
-    def _is_open_in_guest(self) -> bool:
-        domain = self._store.world.domains.get(self._uuid)
-        return domain is not None and domain.facts.channel is not None and bool(domain.facts.channel.is_open_in_guest)
-
-    def _send(self, message: Message) -> None:
-        if self._writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-            raise _LineDown(f"the guest has not read {MAX_UNSENT_BYTES} bytes")
-        self._writer.write(self._connection.send(message))
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -10,7 +10,10 @@ from typing import Any
 from hostd.metrics.row import Metric, Scope, age, counter, gauge, itself
 from hostd.model.domain import Domain, Guest
 from protocol.errors import DropReason
-from protocol.messages import CpuTimes, Filesystem, Hello, Load, Memory, Report
+from protocol.messages import SEVERITIES, CpuTimes, Filesystem, Hello, Load, Memory, Report
+
+FAULT_KINDS = ("flood", "mistakes", "sessions")
+"""Why a guest may be in quarantine (hostd.guests.budget.Fault; a test holds the two together)."""
 
 LINE: tuple[Metric[Guest], ...] = (
     gauge(
@@ -25,6 +28,36 @@ LINE: tuple[Metric[Guest], ...] = (
         "guest_report_age_seconds",
         "How long ago the guest last reported, by the host's clock; also after its numbers were dropped as too old.",
         "reported_at",
+    ),
+    gauge(
+        "guest_clock_offset_seconds",
+        "How far the guest's clock was ahead of the host's when its last report arrived; negative if it lags.",
+        "clock_offset_seconds",
+    ),
+    counter(
+        "hostd_guest_throttled_seconds_total",
+        "For how long hostd did not read what the guest sent, because it had sent more than it may.",
+        "throttled_seconds",
+    ),
+    gauge(
+        "hostd_guest_quarantined",
+        "1 while hostd keeps the guest's line closed for what the guest did, else 0.",
+        "is_quarantined",
+    ),
+    gauge(
+        "guest_last_event_timestamp_seconds",
+        "When the guest last told of an event, by the host's clock, in seconds since 1970.",
+        "last_event_at",
+    ),
+)
+
+FAULTS: tuple[Metric[float], ...] = (
+    counter("hostd_guest_quarantines_total", "Times that the guest's line was closed for what the guest did, by why."),
+)
+
+EVENTS: tuple[Metric[float], ...] = (
+    counter(
+        "guest_events_total", "Events that the guest told of, by severity; each counts once however often it came."
     ),
 )
 
@@ -99,6 +132,16 @@ def _drops(drops: Mapping[DropReason, int]) -> Iterable[tuple[tuple[str, ...], f
         yield (reason.value,), drops.get(reason, 0)
 
 
+def _faults(quarantines: Mapping[str, int]) -> Iterable[tuple[tuple[str, ...], float]]:
+    for fault in FAULT_KINDS:
+        yield (fault,), quarantines.get(fault, 0)
+
+
+def _events(events: Mapping[str, int]) -> Iterable[tuple[tuple[str, ...], float]]:
+    for severity in SEVERITIES:
+        yield (severity,), events.get(severity, 0)
+
+
 def _agent(hello: Hello) -> Iterable[tuple[tuple[str, ...], float]]:
     optional = (hello.os_name, hello.kernel_release, hello.machine, hello.hostname)
     yield (hello.agent_version, *(text or "" for text in optional)), 1
@@ -117,6 +160,8 @@ def _filesystems(report: Report) -> Iterable[tuple[tuple[str, ...], Filesystem]]
 SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope((), _line, itself, LINE),
     Scope(("reason",), lambda d: d.guest.drops if d.facts.channel else None, _drops, DROPS),
+    Scope(("fault",), lambda d: d.guest.quarantines if d.facts.channel else None, _faults, FAULTS),
+    Scope(("severity",), lambda d: d.guest.events if d.facts.channel else None, _events, EVENTS),
     Scope(("version", "os", "kernel", "machine", "hostname"), lambda d: d.guest.hello, _agent, AGENT),
     Scope((), lambda d: d.guest.report, itself, REPORT),
     Scope(("mode",), lambda d: d.guest.report and d.guest.report.cpu, _cpu, CPU),

@@ -13,7 +13,7 @@ from hostd.model.objects import Objects
 from hostd.model.stats import DomainState, ProcessStats, Sample
 from hostd.model.storage import StoragePool
 from protocol.errors import DropReason
-from protocol.messages import Hello, Report
+from protocol.messages import Event, Hello, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +168,47 @@ class GuestInputDropped:
     drops: Mapping[DropReason, int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestThrottled:
+    """A guest spent more than it may, and is not read for so long."""
+
+    uuid: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestQuarantined:
+    """A guest's line was closed for what it did."""
+
+    uuid: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestReleased:
+    """A guest's quarantine is over."""
+
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestEventsTaken:
+    """Events of a guest's are safe here, and were not before."""
+
+    uuid: str
+    events: tuple[Event, ...]
+    at: float  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeAnswered:
+    """A guest said what became of something it was told."""
+
+    uuid: str
+    number: int
+    answer: str
+
+
 Change = (
     HypervisorConnected
     | HypervisorLost
@@ -189,4 +230,9 @@ Change = (
     | GuestSilent
     | GuestLost
     | GuestInputDropped
+    | GuestThrottled
+    | GuestQuarantined
+    | GuestReleased
+    | GuestEventsTaken
+    | NoticeAnswered
 )

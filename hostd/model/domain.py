@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from hostd.model.details import Details
 from hostd.model.devices import Hardware
+from hostd.model.notice import Notice
 from hostd.model.stats import Control, DomainState, DomainStats, ProcessStats
 from protocol.errors import DropReason
 from protocol.messages import Hello, Report
@@ -57,6 +58,12 @@ class Guest:
     reports: int = 0
     reconnects: int = 0
     drops: Mapping[DropReason, int] = field(default_factory=dict)
+    clock_offset_seconds: float | None = None  # how far its clock was ahead of this host's when it last reported
+    throttled_seconds: float = 0.0
+    quarantines: Mapping[str, int] = field(default_factory=dict)  # by fault
+    is_quarantined: bool = False
+    events: Mapping[str, int] = field(default_factory=dict)  # how many it told of, by severity
+    last_event_at: float | None = None  # seconds since 1970, by this host's clock
 
     @property
     def is_connected(self) -> bool:
@@ -78,6 +85,7 @@ class Domain:
     guest: Guest = Guest()
     events: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (event, detail) to how often
     last_events: Mapping[str, float] = field(default_factory=dict)  # event to when, in seconds since 1970
+    notices: tuple[Notice, ...] = ()  # what its guest should know of, oldest first
 
     @property
     def uuid(self) -> str:

@@ -4,6 +4,7 @@ Being immutable, it can be rendered in a thread while the next is made, and an u
 both: that is how exposition knows what it need not render again.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
@@ -12,10 +13,10 @@ from hostd.model import changes
 from hostd.model.changes import Change
 from hostd.model.domain import Domain, DomainFacts, Guest
 from hostd.model.host import Connection, Host
+from hostd.model.notice import after_event, answered
 from hostd.model.objects import Objects
 from hostd.model.stats import DomainState, ProcessStats, Sample
 from hostd.model.storage import StoragePool
-from protocol.errors import DropReason
 
 Key = TypeVar("Key")
 
@@ -89,19 +90,33 @@ class World:
                     change.uuid, lambda g: replace(g, hello=change.hello, report=None, sessions=g.sessions + 1)
                 )
             case changes.GuestReported():
-                return self._alter_guest(
-                    change.uuid,
-                    lambda g: replace(g, report=change.report, reported_at=change.at, reports=g.reports + 1),
-                )
+                return self._alter_guest(change.uuid, lambda g: _reported(g, change))
             case changes.GuestSilent():
-                return self._alter_guest(change.uuid, lambda g: replace(g, report=None))
+                return self._alter_guest(change.uuid, lambda g: replace(g, report=None, clock_offset_seconds=None))
             case changes.GuestLost():
                 return self._alter_guest(
                     change.uuid,
-                    lambda g: replace(g, hello=None, report=None, reconnects=g.reconnects + change.is_retried),
+                    lambda g: replace(_ended(g), reconnects=g.reconnects + change.is_retried),
                 )
             case changes.GuestInputDropped():
                 return self._alter_guest(change.uuid, lambda g: replace(g, drops=_added(g.drops, change.drops)))
+            case changes.GuestThrottled():
+                return self._alter_guest(
+                    change.uuid, lambda g: replace(g, throttled_seconds=g.throttled_seconds + change.seconds)
+                )
+            case changes.GuestQuarantined():
+                return self._alter_guest(
+                    change.uuid,
+                    lambda g: replace(g, is_quarantined=True, quarantines=_counted(g.quarantines, change.fault)),
+                )
+            case changes.GuestReleased():
+                return self._alter_guest(change.uuid, lambda g: replace(g, is_quarantined=False))
+            case changes.GuestEventsTaken():
+                return self._alter_guest(change.uuid, lambda g: _told_of(g, change))
+            case changes.NoticeAnswered():
+                return self._alter(
+                    change.uuid, lambda d: replace(d, notices=answered(d.notices, change.number, change.answer))
+                )
             case _:
                 assert_never(change)
 
@@ -177,8 +192,10 @@ def _after_event(domain: Domain, change: changes.DomainEvent) -> Domain:
     state = STATE_AFTER.get(change.event, domain.facts.state)
     reason = domain.facts.reason if state is domain.facts.state else "unknown"
     facts = replace(domain.facts, name=change.name, state=state, reason=reason)
+    suspended_at = domain.last_events.get("suspended")
     return replace(
         domain,
+        notices=after_event(domain.notices, change.event, change.detail, change.at, suspended_at),
         facts=domain.facts if facts == domain.facts else facts,
         events=_counted(domain.events, (change.event, change.detail)),
         last_events={**domain.last_events, change.event: change.at},
@@ -206,6 +223,24 @@ def _detailed(domain: Domain, change: changes.DomainDetailed) -> Domain:
     return domain if domain.details == change.details else replace(domain, details=change.details)
 
 
+def _reported(guest: Guest, change: changes.GuestReported) -> Guest:
+    its_clock = change.report.time_seconds
+    return replace(
+        guest,
+        report=change.report,
+        reported_at=change.at,
+        reports=guest.reports + 1,
+        clock_offset_seconds=None if its_clock is None else its_clock - change.at,
+    )
+
+
+def _told_of(guest: Guest, change: changes.GuestEventsTaken) -> Guest:
+    if not change.events:
+        return guest
+    severities = Counter(event.severity for event in change.events)
+    return replace(guest, events=_added(guest.events, severities), last_event_at=change.at)
+
+
 def _stopped(domain: Domain) -> Domain:
     guest = _ended(domain.guest)
     return replace(_without_stats(domain), answered_at=None, process=None, guest=guest)
@@ -218,8 +253,8 @@ def _without_stats(domain: Domain) -> Domain:
 
 
 def _ended(guest: Guest) -> Guest:
-    return replace(guest, hello=None, report=None)
+    return replace(guest, hello=None, report=None, clock_offset_seconds=None)
 
 
-def _added(counts: Mapping[DropReason, int], more: Mapping[DropReason, int]) -> Mapping[DropReason, int]:
+def _added(counts: Mapping[Key, int], more: Mapping[Key, int]) -> Mapping[Key, int]:
     return {key: counts.get(key, 0) + more.get(key, 0) for key in {**counts, **more}}

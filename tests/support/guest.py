@@ -32,7 +32,7 @@ class Line:
 
     async def say(self, message: Message) -> bytes:
         """Send one message; the bytes that went."""
-        data = self.connection.send(message)
+        data = b"".join(self.connection.send(message))
         await self.push(data)
         return data
 

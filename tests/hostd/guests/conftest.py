@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostd.guests import session
+from hostd.guests import dialogue, patience, session
 from protocol.backoff import Backoff
 
 
@@ -16,7 +16,10 @@ class QuickBackoff(Backoff):
 @pytest.fixture(autouse=True)
 def _quick_to_retry_slow_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "Backoff", QuickBackoff)
-    monkeypatch.setattr(session, "REQUEST_SECONDS", 3600.0)
-    monkeypatch.setattr(session, "LEAST_SILENT_SECONDS", 3600.0)
-    monkeypatch.setattr(session, "GREETING_SECONDS", 3600.0)
-    monkeypatch.setattr(session, "PARTIAL_FRAME_SECONDS", 3600.0)
+    monkeypatch.setattr(dialogue, "Backoff", QuickBackoff)
+    monkeypatch.setattr(dialogue, "REQUEST_SECONDS", 3600.0)
+    monkeypatch.setattr(patience, "LEAST_SILENT_SECONDS", 3600.0)
+    monkeypatch.setattr(patience, "MOST_SILENT_SECONDS", 3600.0)
+    monkeypatch.setattr(patience, "FIRST_GREETING_SECONDS", 3600.0)
+    monkeypatch.setattr(patience, "MOST_GREETING_SECONDS", 7200.0)
+    monkeypatch.setattr(patience, "MESSAGE_SECONDS", 3600.0)

@@ -145,7 +145,7 @@ async def test_losing_libvirt_costs_no_guest_its_session(host: Host) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        Connection(Role.GUEST).send(HELLO) * 200,
+        b"".join(Connection(Role.GUEST).send(HELLO)) * 200,
         b"\0" * 16384,
         b"\0\x02a" * 5000,
         b"a" * 16384,
@@ -179,7 +179,7 @@ async def test_a_session_that_fails_in_a_way_nobody_foresaw_leaves_the_others_se
     def fail_for_alpha(known: object, uuid: str, *rest: object, **named: object) -> Metrics:
         return tell(known, uuid, *rest, **named) if uuid != UUID else Metrics(host_cpus=1 // 0)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(session, "metrics_for", fail_for_alpha)
+    monkeypatch.setattr(dialogue, "metrics_for", fail_for_alpha)
     alpha, beta = await host.qemu("alpha"), await host.qemu("beta")
     host.describe(at(alpha))
     host.describe(at(beta, OTHER_UUID, "beta"))

@@ -9,8 +9,8 @@ import pytest
 
 from hostd import telemetry
 from hostd.config import GuestSettings
-from hostd.guests import session
-from hostd.guests.session import attend
+from hostd.guests import budget, dialogue, patience
+from hostd.guests.session import Post, attend
 from hostd.model.domain import Domain, Guest
 from hostd.model.world import World
 from hostd.store import Store
@@ -35,7 +35,7 @@ async def qemu(tmp_path: Path) -> AsyncIterator[Qemu]:
 async def store(qemu: Qemu) -> AsyncIterator[Store]:
     """A World with one running domain, whose guest is attended to."""
     store = Store(world(Domain(facts=facts(channel=channel(str(qemu.path))))))
-    async with running(attend(store, UUID, str(qemu.path), SETTINGS)):
+    async with running(attend(Post(store=store, settings=SETTINGS), UUID, str(qemu.path))):
         yield store
 
 
@@ -50,7 +50,7 @@ async def until(store: Store, is_so: Callable[[Guest], bool]) -> Guest:
 async def test_the_host_asks_for_a_greeting_and_says_nothing_else_before_it(
     qemu: Qemu, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
-    monkeypatch.setattr(session, "REQUEST_SECONDS", 0.01)
+    monkeypatch.setattr(dialogue, "REQUEST_SECONDS", 0.01)
     line = await qemu.line()
     assert isinstance(await line.next(), HelloRequest)
     assert isinstance(await line.next(), HelloRequest)
@@ -136,7 +136,7 @@ BAD_INPUT = [
     (DropReason.TYPE, frame(0x7F)),
     (DropReason.SCHEMA, frame(0x02, b"\x93\x01\x01\xa1x")),
     (DropReason.SCHEMA, frame(0x02, b"\xc1")),
-    (DropReason.SENDER, Connection(Role.HOST).send(HelloRequest(version_min=1, version_max=1))),
+    (DropReason.SENDER, b"".join(Connection(Role.HOST).send(HelloRequest(version_min=1, version_max=1)))),
     (DropReason.SESSION, frame(0x10, session=0xDEAD, sequence=99)),
 ]
 
@@ -206,7 +206,7 @@ async def test_a_guest_that_says_goodbye_is_disconnected_and_asked_again_later(s
 async def test_a_guest_that_greets_again_has_a_new_session_and_the_old_one_is_void(store: Store, qemu: Qemu) -> None:
     line = await qemu.line()
     first = await line.greet()
-    late = line.connection.send(REPORT)
+    late = b"".join(line.connection.send(REPORT))
     second = await line.greet(replace(HELLO, nonce=43))
     assert second.session != first.session
     await line.push(late)
@@ -224,7 +224,7 @@ async def flood(line: Line, data: bytes) -> None:
 
 async def test_a_guest_that_floods_and_never_reads_is_cut_off(store: Store, qemu: Qemu) -> None:
     line = await qemu.line()
-    hello = Connection(Role.GUEST).send(HELLO)
+    hello = b"".join(Connection(Role.GUEST).send(HELLO))
     with pytest.raises(ConnectionError):
         await flood(line, hello)
     guest = await until(store, lambda g: g.reconnects == 1)
@@ -247,7 +247,7 @@ async def test_a_channel_that_qemu_closes_is_opened_anew(store: Store, qemu: Qem
 async def test_a_frame_that_does_not_end_costs_the_connection(
     qemu: Qemu, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
-    monkeypatch.setattr(session, "PARTIAL_FRAME_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "MESSAGE_SECONDS", 0.01)
     line = await qemu.line()
     await line.push(b"\0half a fra")
     await (await qemu.line()).greet()
@@ -259,7 +259,7 @@ async def test_an_error_that_nobody_foresaw_costs_that_session_and_is_counted(
 ) -> None:
     before = telemetry.REGISTRY.get_sample_value("hostd_guest_session_faults_total") or 0.0
     with monkeypatch.context() as patched:
-        patched.setattr(session, "metrics_for", lambda *_, **__: 1 // 0)
+        patched.setattr(dialogue, "metrics_for", lambda *_, **__: 1 // 0)
         line = await qemu.line()
         await line.greet()
         await until(store, lambda g: g.reconnects == 1)
@@ -272,7 +272,7 @@ async def test_an_error_that_nobody_foresaw_costs_that_session_and_is_counted(
 async def test_a_socket_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "late.sock"
     store = Store(world(Domain(facts=facts(channel=channel(str(path))))))
-    async with running(attend(store, UUID, str(path), SETTINGS)):
+    async with running(attend(Post(store=store, settings=SETTINGS), UUID, str(path))):
         await until(store, lambda g: g.reconnects >= 2)
         async with qemu_at(path) as qemu:
             await (await qemu.line()).greet()

@@ -1,0 +1,121 @@
+"""What one guest may cost: bytes, frames, decoding and mistakes, each by a rate and a reserve. The caller keeps time.
+
+A guest that spends more is not read for as long as the debt takes to be paid off: QEMU then stops reading from the
+guest, so the pressure goes all the way back to who makes it. One that goes on like that, or makes mistakes that no
+agent makes, is put in quarantine: its line is closed, each time for longer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from protocol.errors import DropReason
+
+BYTES_PER_SECOND = 256 * 1024  # a report of 100 values is 1 kB
+BYTES_RESERVE = 1024 * 1024  # a reconnect may bring 300 kB of a former connection's bytes at once
+FRAMES_PER_SECOND = 100
+FRAMES_RESERVE = 2_000  # in such a flood of old bytes a frame may be as short as a hundred
+DECODING_SECONDS_PER_SECOND = 0.02
+DECODING_RESERVE_SECONDS = 0.2
+MISTAKES_PER_SECOND = 1.0
+MISTAKES_RESERVE = 120  # noise costs some frames, and a cut one or two
+SESSIONS_PER_SECOND = 0.5  # an agent greets twice a minute while nobody answers
+SESSIONS_RESERVE = 30
+
+THROTTLED_SECONDS = 10.0  # in debt for so long without a break: no agent has that much to say
+QUARANTINE_FIRST_SECONDS = 10.0
+QUARANTINE_MOST_SECONDS = 600.0
+GOOD_SECONDS = 600.0  # so long without a debt, and the next quarantine is as short as the first
+
+HONEST = frozenset({DropReason.SESSION, DropReason.SEQUENCE, DropReason.STATE})
+"""What a former connection's bytes are dropped for: nobody's mistake."""
+
+
+class Fault(Enum):
+    """Why a guest is in quarantine."""
+
+    FLOOD = "flood"  # more bytes, frames or decoding than it may cost, for too long
+    MISTAKES = "mistakes"  # more broken frames than noise explains
+    SESSIONS = "sessions"  # greeting without end
+
+
+@dataclass(slots=True)
+class Bucket:
+    """What may be spent: a reserve that fills at a rate, and may be overdrawn by what came in one piece."""
+
+    rate: float
+    reserve: float
+    left: float
+    at: float = 0.0
+
+    def spend(self, now: float, cost: float) -> float:
+        """Take `cost`; the seconds until the debt is paid off, 0 if there is none."""
+        self.left = min(self.reserve, self.left + (now - self.at) * self.rate) - cost
+        self.at = now
+        return max(0.0, -self.left / self.rate)
+
+
+def _bucket(rate: float, reserve: float) -> Bucket:
+    return Bucket(rate=rate, reserve=reserve, left=reserve)
+
+
+class Budget:
+    """One guest's, for as long as its domain has the channel: a reconnect does not fill it."""
+
+    def __init__(self) -> None:
+        self._bytes = _bucket(BYTES_PER_SECOND, BYTES_RESERVE)
+        self._frames = _bucket(FRAMES_PER_SECOND, FRAMES_RESERVE)
+        self._decoding = _bucket(DECODING_SECONDS_PER_SECOND, DECODING_RESERVE_SECONDS)
+        self._mistakes = _bucket(MISTAKES_PER_SECOND, MISTAKES_RESERVE)
+        self._sessions = _bucket(SESSIONS_PER_SECOND, SESSIONS_RESERVE)
+        self._in_debt_since: float | None = None
+        self._paid_off_at = 0.0
+        self._quarantine_seconds = QUARANTINE_FIRST_SECONDS
+        self._fault: Fault | None = None
+
+    def read(self, now: float, *, bytes_: int, frames: int, decoding_seconds: float) -> float:
+        """So much was read and decoded; for how many seconds nothing more may be."""
+        wait = max(
+            self._bytes.spend(now, bytes_),
+            self._frames.spend(now, frames),
+            self._decoding.spend(now, decoding_seconds),
+        )
+        if not wait:
+            if self._in_debt_since is not None and now > self._paid_off_at:
+                self._in_debt_since = None
+            return 0.0
+        if self._in_debt_since is None or now > self._paid_off_at + 1.0:  # it has been well in between
+            self._in_debt_since = now
+        self._paid_off_at = now + wait
+        if now - self._in_debt_since >= THROTTLED_SECONDS:
+            self._fault = Fault.FLOOD
+        return wait
+
+    def mistook(self, now: float, drops: Mapping[DropReason, int]) -> None:
+        """So many pieces were dropped, by reason."""
+        mistakes = sum(count for reason, count in drops.items() if reason not in HONEST)
+        if mistakes and self._mistakes.spend(now, mistakes):
+            self._fault = Fault.MISTAKES
+
+    def greeted(self, now: float) -> None:
+        """It said hello."""
+        if self._sessions.spend(now, 1):
+            self._fault = Fault.SESSIONS
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why it belongs in quarantine, if it does."""
+        return self._fault
+
+    def quarantine(self, now: float) -> float:
+        """Begin a quarantine for the fault; its seconds."""
+        if now - self._paid_off_at > GOOD_SECONDS:
+            self._quarantine_seconds = QUARANTINE_FIRST_SECONDS
+        seconds = self._quarantine_seconds
+        self._quarantine_seconds = min(seconds * 2, QUARANTINE_MOST_SECONDS)
+        self._paid_off_at = now + seconds
+        self._in_debt_since = self._fault = None
+        for bucket in (self._bytes, self._frames, self._decoding, self._mistakes, self._sessions):
+            bucket.left = max(bucket.left, 0.0)
+            bucket.at = now
+        return seconds
