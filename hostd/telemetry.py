@@ -126,3 +126,15 @@ GUEST_EVENTS_DROPPED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+NOTICES_TOLD = Counter(
+    "hostd_guest_notices_told",
+    "Notices that were sent to guests, again after each reconnect.",
+    ["kind"],
+    registry=REGISTRY,
+)
+NOTICES_ANSWERED = Counter(
+    "hostd_guest_notices_answered",
+    "What guests said became of their notices.",
+    ["kind", "answer"],
+    registry=REGISTRY,
+)

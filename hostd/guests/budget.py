@@ -116,6 +116,6 @@ class Budget:
         self._paid_off_at = now + seconds
         self._in_debt_since = self._fault = None
         for bucket in (self._bytes, self._frames, self._decoding, self._mistakes, self._sessions):
-            bucket.left = max(bucket.left, 0.0)
+            bucket.left = max(bucket.left, bucket.reserve / 4)  # enough to show that it has become better
             bucket.at = now
         return seconds

@@ -200,7 +200,7 @@ class Dialogue:
             case Ack(sequence=sequence):
                 self._acknowledged(sequence, now)
             case NoticeAnswer(number=number, status=status):
-                self._store.tell(changes.NoticeAnswered(uuid=self._uuid, number=number, answer=status))
+                self._answered(number, status)
             case Goodbye():
                 self._end_session()
                 self._store.tell(changes.GuestLost(uuid=self._uuid, is_retried=False))
@@ -245,11 +245,20 @@ class Dialogue:
             self._metrics_sequence = 0
         self._patience.acknowledged(now, all_of_it=not self._sent)
 
+    def _answered(self, number: int, answer: str) -> None:
+        domain = self._store.world.domains.get(self._uuid)
+        notice = next((n for n in domain.notices if n.number == number), None) if domain is not None else None
+        if notice is None or notice.answer == answer:  # of another host's, or said before
+            return
+        telemetry.NOTICES_ANSWERED.labels(notice.kind, answer).inc()
+        self._store.tell(changes.NoticeAnswered(uuid=self._uuid, number=number, answer=answer))
+
     def _tell(self, now: float, clock: float) -> None:
         """Say what there is to say, as far as credit goes: what happened first, then how the host is, then a sign."""
         for notice in self._untold(clock):
             if self._connection.credit:
                 self._told.add(notice.number)
+                telemetry.NOTICES_TOLD.labels(notice.kind).inc()
                 self._send_for_credit(notice, now)
         if self._connection.credit and not self._metrics_sequence and now >= self._tell_at:
             self._metrics_sequence = self._send_for_credit(

@@ -82,6 +82,15 @@ REPORT: tuple[Metric[Report], ...] = (
         "Pieces of hostd's output that the agent threw away since it started.",
         "dropped_frames",
     ),
+    counter(
+        "guest_events_lost_total",
+        "Events that the guest's journal had no room for before hostd could take them.",
+        "events_lost",
+    ),
+)
+
+AGENT_DROPS: tuple[Metric[float], ...] = (
+    counter("guest_agent_input_dropped_total", "Pieces of hostd's output that the agent threw away, by reason."),
 )
 
 CPU: tuple[Metric[float | None], ...] = (
@@ -142,6 +151,14 @@ def _events(events: Mapping[str, int]) -> Iterable[tuple[tuple[str, ...], float]
         yield (severity,), events.get(severity, 0)
 
 
+def _agent_drops(report: Report) -> Iterable[tuple[tuple[str, ...], float]]:
+    """Of the reasons that we know: what else a guest may call one shall not be a label."""
+    counts = {drop.reason: drop.count for drop in report.drops or ()}
+    for reason in DropReason:
+        if reason.value in counts:
+            yield (reason.value,), counts[reason.value]
+
+
 def _agent(hello: Hello) -> Iterable[tuple[tuple[str, ...], float]]:
     optional = (hello.os_name, hello.kernel_release, hello.machine, hello.hostname)
     yield (hello.agent_version, *(text or "" for text in optional)), 1
@@ -164,6 +181,7 @@ SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope(("severity",), lambda d: d.guest.events if d.facts.channel else None, _events, EVENTS),
     Scope(("version", "os", "kernel", "machine", "hostname"), lambda d: d.guest.hello, _agent, AGENT),
     Scope((), lambda d: d.guest.report, itself, REPORT),
+    Scope(("reason",), lambda d: d.guest.report, _agent_drops, AGENT_DROPS),
     Scope(("mode",), lambda d: d.guest.report and d.guest.report.cpu, _cpu, CPU),
     Scope((), lambda d: d.guest.report and d.guest.report.memory, itself, MEMORY),
     Scope((), lambda d: d.guest.report and d.guest.report.load, itself, LOAD),

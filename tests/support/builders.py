@@ -11,6 +11,7 @@ from hostd.model.devices import Disk, Hardware, Interface
 from hostd.model.domain import Channel, Domain, DomainFacts, Guest
 from hostd.model.host import Capabilities, Connection, ConnectionFacts, Cpu, Host, Ksm, NumaCell, Pages, Topology
 from hostd.model.kvm import DirtyRate, IothreadStats, KvmStat, RareStats, VcpuDirtyRate
+from hostd.model.notice import Notice
 from hostd.model.objects import Countable, Network, Objects
 from hostd.model.perf import BandwidthNode, CacheBank, EnergyReading, Monitor, PerfStats
 from hostd.model.stats import (
@@ -28,7 +29,7 @@ from hostd.model.stats import (
 from hostd.model.storage import PoolState, StoragePool, Volume
 from hostd.model.world import World
 from protocol.errors import DropReason
-from protocol.messages import CpuTimes, Filesystem, Hello, Load, Memory, Report
+from protocol.messages import CpuTimes, Drop, Event, Filesystem, Hello, Load, Memory, Report
 
 URI = "test:///default"
 UUID = "11111111-1111-4111-8111-111111111111"
@@ -115,6 +116,10 @@ HELLO = Hello(
     kernel_release="6.1.0",
     machine="x86_64",
     hostname="alpha.example",
+    instance=71,
+    journal=72,
+    events_acknowledged=73,
+    events_written=74,
 )
 
 REPORT = Report(
@@ -155,6 +160,9 @@ REPORT = Report(
     ),
     filesystems_left_out=3,
     dropped_frames=1,
+    drops=(Drop(reason="checksum", count=6),),
+    time_seconds=1_700_000_077.5,
+    events_lost=9,
 )
 
 KVM = (
@@ -457,6 +465,15 @@ OBJECTS = Objects(
         Countable.NWFILTERS: {"": 19},
     },
 )
+NOTICE = Notice(
+    number=1_700_000_095_000_000,
+    kind="resumed",
+    text="this guest had been paused",
+    at=1_700_000_095.0,
+    details=(("paused_seconds", "4.5"),),
+    answer="seen",
+)
+EVENT = Event(number=1, kind="backup.failed", severity="warning", text="no space left")
 EVENTS = {("domain", "started", "booted"): 21, ("network", "started", ""): 22, ("connection", "gap", "reconnected"): 23}
 
 
@@ -498,6 +515,12 @@ def guest(**others: Any) -> Guest:  # noqa: ANN401 - the fields of Guest
         "reports": 30,
         "reconnects": 1,
         "drops": {DropReason.CHECKSUM: 5},
+        "clock_offset_seconds": -22.5,
+        "throttled_seconds": 1.625,
+        "quarantines": {"flood": 7},
+        "is_quarantined": True,
+        "events": {"warning": 8},
+        "last_event_at": 1_700_000_099.25,
     }
     return Guest(**{**known, **others})
 
@@ -515,6 +538,7 @@ def full_domain(uuid: str = UUID, name: str = "alpha") -> Domain:
         guest=guest(),
         events={("started", "booted"): 1, ("suspended", "paused"): 2},
         last_events={"started": 1_700_000_001.0, "suspended": 1_700_000_090.5},
+        notices=(NOTICE,),
     )
 
 

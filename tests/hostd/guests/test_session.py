@@ -17,7 +17,7 @@ from hostd.store import Store
 from protocol import framing
 from protocol.connection import Connection
 from protocol.errors import DropReason
-from protocol.messages import Ack, Goodbye, HelloRequest, Metrics, Refusal, Report, Role
+from protocol.messages import Ack, Chunk, Goodbye, HelloRequest, Metrics, Refusal, Report, Role
 from tests.support.builders import HELLO, REPORT, UUID, channel, facts, world
 from tests.support.guest import Line, Qemu, qemu_at
 from tests.support.running import running
@@ -29,6 +29,11 @@ SETTINGS = GuestSettings(report_interval_seconds=0.1)
 async def qemu(tmp_path: Path) -> AsyncIterator[Qemu]:
     async with qemu_at(tmp_path / "alpha.sock") as qemu:
         yield qemu
+
+
+@pytest.fixture(autouse=True)
+def _short_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "QUARANTINE_FIRST_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -155,7 +160,7 @@ async def test_bad_input_is_counted_by_reason_and_the_session_goes_on(
 
 
 def test_every_reason_to_drop_has_an_example_but_the_one_a_guest_cannot_bring_about() -> None:
-    elsewhere = {DropReason.SEQUENCE}  # below: it takes a frame of the session
+    elsewhere = {DropReason.SEQUENCE, DropReason.CHUNK}  # below: it takes frames of the session
     impossible = {DropReason.STATE}  # outside a session a frame's session is wrong before its message is
     assert {reason for reason, _ in BAD_INPUT} == set(DropReason) - elsewhere - impossible
 
@@ -167,6 +172,17 @@ async def test_a_frame_that_comes_twice_is_taken_once(store: Store, qemu: Qemu) 
     await line.push(again)
     guest = await until(store, lambda g: bool(g.drops))
     assert (guest.drops, guest.reports) == ({DropReason.SEQUENCE: 1}, 1)
+
+
+async def test_a_message_of_which_a_part_is_missing_is_dropped_and_the_session_goes_on(
+    store: Store, qemu: Qemu
+) -> None:
+    line = await qemu.line()
+    await line.greet()
+    await line.say(Chunk(kind=0x10, index=1, of=2, data=b"end"))
+    await line.say(REPORT)
+    guest = await until(store, lambda g: g.report is not None)
+    assert guest.drops == {DropReason.CHUNK: 1}
 
 
 async def test_what_an_earlier_connection_left_behind_is_dropped_before_the_greeting(store: Store, qemu: Qemu) -> None:
@@ -222,14 +238,36 @@ async def flood(line: Line, data: bytes) -> None:
         await line.push(data * 100)
 
 
-async def test_a_guest_that_floods_and_never_reads_is_cut_off(store: Store, qemu: Qemu) -> None:
+async def test_a_guest_that_greets_without_end_and_never_reads_is_put_in_quarantine_for_a_while(
+    qemu: Qemu, store: Store
+) -> None:
     line = await qemu.line()
     hello = b"".join(Connection(Role.GUEST).send(HELLO))
     with pytest.raises(ConnectionError):
         await flood(line, hello)
-    guest = await until(store, lambda g: g.reconnects == 1)
-    assert not guest.is_connected
+    guest = await until(store, lambda g: g.is_quarantined)
+    assert (guest.is_connected, guest.quarantines) == (False, {"sessions": 1})
+    await until(store, lambda g: not g.is_quarantined)
     await (await qemu.line()).greet()
+
+
+async def test_a_guest_that_sends_only_junk_is_put_in_quarantine(store: Store, qemu: Qemu) -> None:
+    line = await qemu.line()
+    await line.greet()
+    with pytest.raises(ConnectionError):
+        await flood(line, b"\0\x05junk\0")
+    guest = await until(store, lambda g: g.is_quarantined)
+    assert guest.quarantines == {"mistakes": 1}
+    assert guest.drops[DropReason.FRAMING] > 100
+
+
+async def test_a_guest_that_says_more_than_it_may_is_not_read_for_a_while(store: Store, qemu: Qemu) -> None:
+    line = await qemu.line()
+    await line.greet()
+    reports = b"".join(b"".join(line.connection.send(REPORT)) for _ in range(budget.FRAMES_RESERVE + 500))
+    await line.push(reports)
+    guest = await until(store, lambda g: g.throttled_seconds > 0)
+    assert (guest.is_connected, guest.drops) == (True, {})
 
 
 async def test_a_channel_that_qemu_closes_is_opened_anew(store: Store, qemu: Qemu) -> None:
@@ -261,7 +299,8 @@ async def test_an_error_that_nobody_foresaw_costs_that_session_and_is_counted(
     with monkeypatch.context() as patched:
         patched.setattr(dialogue, "metrics_for", lambda *_, **__: 1 // 0)
         line = await qemu.line()
-        await line.greet()
+        await line.hear(HelloRequest)
+        await line.say(HELLO)
         await until(store, lambda g: g.reconnects == 1)
     again = await qemu.line()
     await again.greet()
