@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import collection, events, footprint, render, scrape, stuck
+from bench import collection, events, footprint, lines, render, scrape, stuck
 from bench.outcome import Outcome, Reading, Unit, ratio
 from bench.stage import Stage
 
@@ -42,6 +42,10 @@ FIGURES = (
     Figure("memory", "hostd's memory at the real domains", "≤ 80 MB", 80e6, footprint.memory),
     Figure("cpu", "hostd's CPU, 10 s interval", "≤ 3 % of a core", 0.03, footprint.cpu),
     Figure("memory-1000", "hostd's memory at 1,000 domains", "≤ 200 MB", 200e6, footprint.memory_of_many),
+    Figure("lines-cpu", "hostd's CPU, 1,000 guests x 100 values / 5 s", "≤ 25 % of a core", 0.25, lines.cpu),
+    Figure("lines-visible", "a report to visible, p99, 200 guests", "≤ 250 ms", 0.250, lines.visible),
+    Figure("lines-flood", "one guest floods: the others' p99", "≤ 50 ms more", 0.050, lines.flood_delay),
+    Figure("lines-flood-memory", "one guest floods: hostd's memory", "≤ 10 MB more", 10e6, lines.flood_memory),
     Figure("stuck-age", "one QEMU stopped: age of the others' data", "≤ 2 intervals", 2.0, stuck.others_age),
     # 1.5 stands for unchanged: it leaves room for the noise of two medians.
     Figure("stuck-scrape", "one QEMU stopped: GET /metrics, median", "unchanged (≤ 1.5 x)", 1.5, stuck.scrape_time),

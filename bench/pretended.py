@@ -1,21 +1,37 @@
-"""A node for libvirt's test driver: as many running domains as wanted, each with a disk and an interface."""
+"""A node for libvirt's test driver: as many running domains as wanted, each with a disk and an interface.
+
+They may have our channel, too: its socket is then whatever somebody else listens on at the path that is given.
+"""
 
 import uuid
+from collections.abc import Callable
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 _NAMESPACE = uuid.UUID(int=0)
 
 
-def node_xml(domains: int) -> str:
+def node_xml(domains: int, socket_of: Callable[[int], Path] | None = None) -> str:
     """The file that ``test://PATH`` names; the same number gives the same text."""
-    return "<node>\n" + "".join(_domain(number) for number in range(domains)) + "</node>\n"
+    return "<node>\n" + "".join(_domain(number, socket_of) for number in range(domains)) + "</node>\n"
 
 
-def _domain(number: int) -> str:
-    name = f"pretended-{number:05}"
+def name_of(number: int) -> str:
+    """What the domain of that number is called."""
+    return f"pretended-{number:05}"
+
+
+def _domain(number: int, socket_of: Callable[[int], Path] | None) -> str:
+    name = name_of(number)
     mac = f"52:54:00:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
-    return _DOMAIN.format(name=name, uuid=uuid.uuid5(_NAMESPACE, name), mac=mac)
+    channel = "" if socket_of is None else _CHANNEL.format(path=quoteattr(str(socket_of(number))))
+    return _DOMAIN.format(name=name, uuid=uuid.uuid5(_NAMESPACE, name), mac=mac, channel=channel)
 
 
+_CHANNEL = """
+    <channel type='unix'>
+      <source mode='bind' path={path}/><target type='virtio' name='io.virtwire.agent.0'/>
+    </channel>"""
 _DOMAIN = """<domain type='test'>
   <name>{name}</name>
   <uuid>{uuid}</uuid>
@@ -26,7 +42,7 @@ _DOMAIN = """<domain type='test'>
     <disk type='file' device='disk'><source file='/{name}.img'/><target dev='vda' bus='virtio'/></disk>
     <interface type='bridge'>
       <mac address='{mac}'/><source bridge='br0'/><target dev='{name}'/>
-    </interface>
+    </interface>{channel}
   </devices>
 </domain>
 """
