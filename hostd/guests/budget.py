@@ -54,6 +54,15 @@ class Bucket:
         self.at = now
         return max(0.0, -self.left / self.rate)
 
+    def take(self, now: float, cost: float) -> bool:
+        """Take `cost` if there is so much; whether there was."""
+        self.left = min(self.reserve, self.left + (now - self.at) * self.rate)
+        self.at = now
+        if self.left < cost:
+            return False
+        self.left -= cost
+        return True
+
 
 def _bucket(rate: float, reserve: float) -> Bucket:
     return Bucket(rate=rate, reserve=reserve, left=reserve)

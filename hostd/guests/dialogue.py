@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hostd import telemetry
 from hostd.config import GuestSettings
 from hostd.guests.budget import Budget
+from hostd.guests.labels import Labels
 from hostd.guests.patience import Circumstances, Patience, silent_seconds
 from hostd.guests.telling import metrics_for
 from hostd.model import changes
@@ -75,12 +76,15 @@ Question = Greeted | Happened
 class Dialogue:
     """One connection's; `clock` is the host's wall clock, all other times are the loop's."""
 
-    def __init__(self, store: Store, uuid: str, settings: GuestSettings, patience: Patience, budget: Budget) -> None:
+    def __init__(  # noqa: PLR0917 - one of each, all needed
+        self, store: Store, uuid: str, settings: GuestSettings, patience: Patience, budget: Budget, labels: Labels
+    ) -> None:
         self._store = store
         self._uuid = uuid
         self._settings = settings
         self._patience = patience
         self._budget = budget
+        self._labels = labels
         self._connection = Connection(Role.HOST)
         self._requests = Backoff(first_seconds=2.0, most_seconds=60.0)
         self._interval = settings.report_interval_seconds
@@ -171,7 +175,7 @@ class Dialogue:
                 events_taken=taken,
             )
         )
-        self._store.tell(changes.GuestGreeted(uuid=self._uuid, hello=hello))
+        self._store.tell(changes.GuestGreeted(uuid=self._uuid, hello=self._labels.introduce(hello, now)))
         self._patience.heard(now, is_open=True)
         self._requests.reset()
         self._tell_at = now
@@ -193,8 +197,7 @@ class Dialogue:
             case Hello() as hello:
                 self._greeted(hello, now)
             case Report() as report:
-                self._reported_at = now
-                self._store.tell(changes.GuestReported(uuid=self._uuid, report=report, at=clock))
+                self._reported(report, now, clock)
             case Events(journal=journal, events=events):
                 self._happened(journal, events)
             case Ack(sequence=sequence):
@@ -207,6 +210,12 @@ class Dialogue:
                 self._request_at = now + self._interval
             case _:  # nothing else comes from a guest
                 return
+
+    def _reported(self, report: Report, now: float, clock: float) -> None:
+        self._reported_at = now
+        admitted, left_out = self._labels.admit(report, now)
+        by_why = {why.value: count for why, count in left_out.items()}
+        self._store.tell(changes.GuestReported(uuid=self._uuid, report=admitted, at=clock, left_out=by_why))
 
     def _greeted(self, hello: Hello, now: float) -> None:
         self._budget.greeted(now)

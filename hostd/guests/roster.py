@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from hostd import telemetry
 from hostd.config import GuestSettings
+from hostd.guests.labels import Allowance
 from hostd.guests.session import History, Post, attend
 from hostd.model import changes
 from hostd.model.world import World
@@ -17,7 +18,7 @@ from hostd.store import Store
 
 async def keep(store: Store, settings: GuestSettings, history: History | None = None) -> NoReturn:
     """Run for ever: begin and end sessions as domains come, go and move their channels."""
-    post = Post(store=store, settings=settings, history=history)
+    post = Post(store=store, settings=settings, allowance=Allowance(settings.max_series), history=history)
     attended: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by UUID: the socket's path, who attends
     async with asyncio.TaskGroup() as group:
         async for world in store.worlds():

@@ -15,6 +15,7 @@ from hostd import telemetry
 from hostd.config import GuestSettings
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
+from hostd.guests.labels import Allowance, Labels
 from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.model import changes
 from hostd.store import Store
@@ -46,6 +47,7 @@ class Post:
 
     store: Store
     settings: GuestSettings
+    allowance: Allowance
     history: History | None = None
 
 
@@ -54,6 +56,7 @@ class _Standing:
     """How one guest has fared so far, which a new connection does not change."""
 
     budget: Budget
+    labels: Labels
     greetings: Greetings
     retry: Backoff
 
@@ -61,7 +64,8 @@ class _Standing:
 async def attend(post: Post, uuid: str, path: str) -> NoReturn:
     """Keep a session with the guest of domain `uuid` over the socket at `path`, until cancelled."""
     retry = Backoff(first_seconds=0.5, most_seconds=30.0)
-    standing = _Standing(budget=Budget(), greetings=Greetings(), retry=retry)
+    labels = Labels(post.allowance, post.settings.max_series_per_guest)
+    standing = _Standing(budget=Budget(), labels=labels, greetings=Greetings(), retry=retry)
     told = ""
     while True:
         try:
@@ -98,12 +102,13 @@ async def _over_one_connection(post: Post, uuid: str, path: str, standing: _Stan
         transport, wire = await loop.create_unix_connection(_Wire, path)
     try:
         patience = Patience(standing.greetings, patience_with(post.settings), loop.time())
-        dialogue = Dialogue(post.store, uuid, post.settings, patience, standing.budget)
+        dialogue = Dialogue(post.store, uuid, post.settings, patience, standing.budget, standing.labels)
         session = _Session(post, uuid, wire, dialogue, standing)
         async with asyncio.TaskGroup() as group:
             group.create_task(session.talk(), name=f"guest {uuid} talk")
             group.create_task(session.ask(), name=f"guest {uuid} history")
     finally:
+        standing.labels.release()
         transport.abort()
 
 

@@ -15,6 +15,9 @@ from protocol.messages import SEVERITIES, CpuTimes, Filesystem, Hello, Load, Mem
 FAULT_KINDS = ("flood", "mistakes", "sessions")
 """Why a guest may be in quarantine (hostd.guests.budget.Fault; a test holds the two together)."""
 
+LEFT_OUT_KINDS = ("guest", "all", "new")
+"""Why a filesystem may be cut from a report (hostd.guests.labels.LeftOut; a test holds the two together)."""
+
 LINE: tuple[Metric[Guest], ...] = (
     gauge(
         "guest_agent_connected",
@@ -53,6 +56,14 @@ LINE: tuple[Metric[Guest], ...] = (
 
 FAULTS: tuple[Metric[float], ...] = (
     counter("hostd_guest_quarantines_total", "Times that the guest's line was closed for what the guest did, by why."),
+)
+
+FILESYSTEM_DROPS: tuple[Metric[float], ...] = (
+    counter(
+        "hostd_guest_filesystems_dropped_total",
+        "Filesystems that were cut from the guest's reports: guest (it has guests.max_series_per_guest), all (all "
+        "guests together have guests.max_series), new (too many new names of late).",
+    ),
 )
 
 EVENTS: tuple[Metric[float], ...] = (
@@ -146,6 +157,11 @@ def _faults(quarantines: Mapping[str, int]) -> Iterable[tuple[tuple[str, ...], f
         yield (fault,), quarantines.get(fault, 0)
 
 
+def _filesystem_drops(dropped: Mapping[str, int]) -> Iterable[tuple[tuple[str, ...], float]]:
+    for why in LEFT_OUT_KINDS:
+        yield (why,), dropped.get(why, 0)
+
+
 def _events(events: Mapping[str, int]) -> Iterable[tuple[tuple[str, ...], float]]:
     for severity in SEVERITIES:
         yield (severity,), events.get(severity, 0)
@@ -178,6 +194,12 @@ SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope((), _line, itself, LINE),
     Scope(("reason",), lambda d: d.guest.drops if d.facts.channel else None, _drops, DROPS),
     Scope(("fault",), lambda d: d.guest.quarantines if d.facts.channel else None, _faults, FAULTS),
+    Scope(
+        ("reason",),
+        lambda d: d.guest.filesystems_dropped if d.facts.channel else None,
+        _filesystem_drops,
+        FILESYSTEM_DROPS,
+    ),
     Scope(("severity",), lambda d: d.guest.events if d.facts.channel else None, _events, EVENTS),
     Scope(("version", "os", "kernel", "machine", "hostname"), lambda d: d.guest.hello, _agent, AGENT),
     Scope((), lambda d: d.guest.report, itself, REPORT),

@@ -4,7 +4,7 @@ To add one: its class, its place in `Change`, and a `case` in `world.World.apply
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hostd.model.details import Details
 from hostd.model.domain import DomainFacts
@@ -143,6 +143,7 @@ class GuestReported:
     uuid: str
     report: Report
     at: float  # seconds since 1970
+    left_out: Mapping[str, int] = field(default_factory=dict)  # filesystems that were cut from it, by why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,7 @@ class Guest:
     reports: int = 0
     reconnects: int = 0
     drops: Mapping[DropReason, int] = field(default_factory=dict)
+    filesystems_dropped: Mapping[str, int] = field(default_factory=dict)  # by why
     clock_offset_seconds: float | None = None  # how far its clock was ahead of this host's when it last reported
     throttled_seconds: float = 0.0
     quarantines: Mapping[str, int] = field(default_factory=dict)  # by fault

@@ -230,6 +230,9 @@ def _reported(guest: Guest, change: changes.GuestReported) -> Guest:
         report=change.report,
         reported_at=change.at,
         reports=guest.reports + 1,
+        filesystems_dropped=_added(guest.filesystems_dropped, change.left_out)
+        if change.left_out
+        else guest.filesystems_dropped,
         clock_offset_seconds=None if its_clock is None else its_clock - change.at,
     )
 

@@ -515,6 +515,7 @@ def guest(**others: Any) -> Guest:  # noqa: ANN401 - the fields of Guest
         "reports": 30,
         "reconnects": 1,
         "drops": {DropReason.CHECKSUM: 5},
+        "filesystems_dropped": {"new": 10},
         "clock_offset_seconds": -22.5,
         "throttled_seconds": 1.625,
         "quarantines": {"flood": 7},

@@ -2,8 +2,17 @@
 
 import pytest
 
+from hostd.config import GuestSettings
 from hostd.guests import dialogue, patience, session
+from hostd.guests.labels import Allowance
+from hostd.guests.session import History, Post
+from hostd.store import Store
 from protocol.backoff import Backoff
+
+
+def post(store: Store, settings: GuestSettings, history: History | None = None) -> Post:
+    """What a session needs."""
+    return Post(store=store, settings=settings, allowance=Allowance(settings.max_series), history=history)
 
 
 class QuickBackoff(Backoff):

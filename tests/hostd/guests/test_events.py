@@ -9,11 +9,12 @@ import pytest
 
 from hostd import telemetry
 from hostd.config import GuestSettings
-from hostd.guests.session import Post, attend
+from hostd.guests.session import attend
 from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.store import Store
 from protocol.messages import Ack, Event, Events, EventsTaken, Notice, NoticeAnswer, Report
+from tests.hostd.guests.conftest import post
 from tests.support.builders import EVENT, HELLO, UUID, channel, facts, world
 from tests.support.guest import Line, Qemu, qemu_at
 from tests.support.running import running
@@ -61,7 +62,7 @@ async def qemu(tmp_path: Path) -> AsyncIterator[Qemu]:
 @pytest.fixture
 async def store(qemu: Qemu, shelf: Shelf) -> AsyncIterator[Store]:
     store = Store(world(Domain(facts=facts(channel=channel(str(qemu.path))))))
-    async with running(attend(Post(store=store, settings=SETTINGS, history=shelf), UUID, str(qemu.path))):
+    async with running(attend(post(store, SETTINGS, shelf), UUID, str(qemu.path))):
         yield store
 
 
