@@ -1,9 +1,10 @@
 """Other exporters' families, for dashboards that know those: off unless `exposition.compat` names the exporter.
 
-Only what they call otherwise than we do: a family that we have under their very name stays ours, with our labels.
-Names, labels, units and types are theirs, also where we would not have chosen them. They know a domain by its name
-alone, so these are tables of the World that walk all domains, and are rendered anew whenever any domain changes: the
-price of the switch. To add a family: one row, and what differs; packaging/peers.toml has all that the peers export.
+Only what they call otherwise than we do: a family that we have under their very name stays ours, with our labels, and
+gets those of theirs on top that it lacks (`WIDER`). Names, labels, units and types are theirs, also where we would not
+have chosen them. They know a domain by its name alone, so these are tables of the World that walk all domains, and are
+rendered anew whenever any domain changes: the price of the switch. To add a family: one row, and what differs;
+packaging/peers.toml has all that the peers export.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +13,9 @@ from typing import Any, TypeAlias
 
 from hostd.labels import PRESETS, names_of
 from hostd.metrics.row import Scope, gauge
-from hostd.model.domain import Domain
+from hostd.model.block import IoTune
+from hostd.model.details import JOB_KINDS
+from hostd.model.domain import Domain, DomainFacts
 from hostd.model.host import ConnectionFacts
 from hostd.model.stats import DomainState
 from hostd.model.storage import StoragePool
@@ -170,12 +173,28 @@ def _disks(domain: Domain) -> Items:
 
 def _interfaces(domain: Domain) -> Items:
     for interface in domain.facts.hardware.interfaces:
-        device = interface.name or f"#{interface.index}"  # as for its numbers
-        yield (interface.source_bridge, device, interface.virtual_interface), 1
+        yield (interface.source_bridge, interface.device, interface.virtual_interface), 1
+
+
+def _job_kind(domain: Domain) -> Items:
+    job = domain.details.job if domain.details else None
+    if job is not None and job.kind in JOB_KINDS:
+        yield (), JOB_KINDS.index(job.kind)
+
+
+def _of_iotune(name: str, ours: str, path: str) -> Family:
+    """A family with one limit of each disk."""
+    return _of_domains(
+        f"libvirt_domain_block_stats_{name}",
+        f"libvirt_domain_block_iotune_{ours}",
+        "0 where there is no limit, for every disk",
+        ("target_device",),
+        lambda d: [((disk.device,), _at(disk.iotune or IoTune(), path) or 0) for disk in d.facts.hardware.disks],
+    )
 
 
 def _versions(facts: ConnectionFacts) -> Items:
-    yield (facts.hypervisor_version or "", facts.libvirt_version, ""), 1
+    yield (facts.hypervisor_version or "", facts.libvirt_version, facts.library_version), 1
 
 
 _RENAMED = "the name"
@@ -256,10 +275,23 @@ TINKOFF: tuple[Family, ...] = (
             ("available", lambda pool: pool.available_bytes),
         )
     ),
+    *(
+        _of_iotune(name.format(operation), ours.format(operation), path.format(operation))
+        for name, ours, path in (
+            ("limit_{}_bytes", "{}_bytes_per_second", "{}_bytes_per_second"),
+            ("limit_{}_requests", "{}_requests_per_second", "{}_requests_per_second"),
+            ("limit_burst_{}_bytes", "{}_burst_bytes_per_second", "{}_burst_bytes_per_second"),
+            ("limit_burst_{}_requests", "{}_burst_requests_per_second", "{}_burst_requests_per_second"),
+            ("limit_burst_{}_bytes_length_seconds", "{}_burst_bytes_length_seconds", "{}_burst_bytes_seconds"),
+            ("limit_burst_length_{}_requests_seconds", "{}_burst_requests_length_seconds", "{}_burst_requests_seconds"),
+        )
+        for operation in ("total", "write", "read")
+    ),
+    _of_iotune("size_iops_bytes", "request_bytes", "request_bytes"),
     _family(
         "libvirt_versions_info",
         "libvirt_connection_info",
-        "libvirt_library is empty, for it would be the version of hostd's own library",
+        "libvirt_library, the version of the library that hostd speaks by, is only there",
         labels=("hypervisor_running", "libvirtd_running", "libvirt_library"),
         part=lambda w: w.connection.facts,
         items=_versions,
@@ -278,6 +310,13 @@ INOVEX: tuple[Family, ...] = (
         ("state_desc",),
         _state,
     ),
+    _of_domains(
+        "libvirt_domain_job_info_type",
+        "libvirt_domain_job_info",
+        "the number of the job's kind: 1 if it knows its end, 2 if not, and 0 while none runs",
+        (),
+        _job_kind,
+    ),
     _of_pool(
         f"{_POOL}_timed_out",
         "hostd_storage_pool_responsive",
@@ -289,6 +328,49 @@ INOVEX: tuple[Family, ...] = (
 
 PEERS: Mapping[str, tuple[Family, ...]] = {"tinkoff": TINKOFF, "inovex": INOVEX}
 """What each adds, by its name in `exposition.compat`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wider:
+    """A family of ours that a peer has with further labels, which say again what its series say already."""
+
+    name: str
+    labels: tuple[str, ...]
+    values: Callable[[DomainFacts], tuple[str, ...]]
+
+
+WIDER: Mapping[str, tuple[Wider, ...]] = {
+    "tinkoff": (),
+    "inovex": (
+        Wider(
+            "libvirt_domain_info",
+            ("os_type_arch", "os_type_machine"),
+            lambda facts: (facts.architecture or "", facts.machine or ""),
+        ),
+        Wider("libvirt_domain_openstack_info", ("instance_id",), lambda facts: (facts.uuid,)),
+    ),
+}
+"""By the peer: families that are made of a domain's facts alone."""
+
+
+def widened(scopes: Iterable[Scope[Domain, Any, Any]], peers: Iterable[str]) -> tuple[Scope[Domain, Any, Any], ...]:
+    """These scopes, with the further labels that the peers want on them."""
+    wider = {each.name: each for peer in peers for each in WIDER[peer]}
+    return tuple(
+        _wide(scope, wider[scope.metrics[0].name]) if scope.metrics[0].name in wider else scope for scope in scopes
+    )
+
+
+def _wide(scope: Scope[Domain, Any, Any], wider: Wider) -> Scope[Domain, Any, Any]:
+    def items(facts: DomainFacts) -> Iterable[tuple[tuple[str, ...], Any]]:
+        more = wider.values(facts)
+        for values, item in scope.items(scope.part(Domain(facts=facts))):
+            yield (*values, *more), item
+
+    def part(domain: Domain) -> DomainFacts | None:
+        return None if scope.part(domain) is None else domain.facts
+
+    return Scope((*(scope.labels or ()), *wider.labels), part, items, scope.metrics)
 
 
 def scopes_of(peers: Iterable[str]) -> tuple[Scope[World, Any, Any], ...]:
