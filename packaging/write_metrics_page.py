@@ -37,7 +37,7 @@ domain's process by the host's kernel. `process_` is hostd's process.
 
 **Absent means not known, and is never 0.** A driver that does not have a number, a domain that does not answer and a
 guest without an agent have no series of it; a 0 was counted. `hostd_domain_responsive`, `hostd_collector_success` and
-`guest_agent_connected` say why something is missing.
+`guest_agent_connected` say why something is missing. Of a disk's limits absent means that there is none.
 
 **Labels.** Each series of a domain has `domain` (its name) and `uuid`; both are libvirt's, never the guest's. The name
 is for people and may be given anew, the UUID is the identity: join `on (uuid)`. Where connections have names,
@@ -54,6 +54,11 @@ the rest.
 - An *age* ends in `_age_seconds` and is computed at the scrape. All else is as it was when hostd last collected it,
   which `hostd_domain_sample_age_seconds` and `guest_report_age_seconds` tell.
 - Moments (`_timestamp_seconds`, `_start_time_seconds`) are in seconds since 1970.
+
+**Since when a domain runs** libvirt does not say. `hostd_domain_process_start_time_seconds` is exact where its process
+is on this machine (QEMU, LXC); for others (Xen, remote hosts) there is the last start that hostd heard of,
+`libvirt_domain_last_event_timestamp_seconds{event="started"}`. A migration begins another process; a wake-up from
+suspend is told as a start.
 
 **Units are base units** and in the name: `_seconds`, `_bytes`, `_hertz`, and ratios from 0 to 1. What is on or off is 1
 or 0.

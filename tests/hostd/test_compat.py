@@ -16,7 +16,7 @@ from hostd.exposition.known import LEFT_OUT
 from hostd.metrics import DOMAIN_SCOPES, WORLD_SCOPES
 from hostd.metrics.compat import PEERS, WIDER
 from hostd.metrics.row import Scope
-from hostd.model.block import BlockStats
+from hostd.model.block import BlockStats, IoTune
 from hostd.model.details import NO_JOB, Details, Job
 from hostd.model.devices import Disk, Hardware
 from hostd.model.domain import Domain
@@ -32,6 +32,7 @@ EVERY = tuple(PEERS)
 SCOPES: tuple[Scope[Any, Any, Any], ...] = (*WORLD_SCOPES, *DOMAIN_SCOPES, LEFT_OUT)
 OURS = {metric.name for scope in SCOPES for metric in scope.metrics}
 FULL = world(full_domain())
+HUGE = IoTune(total_bytes_per_second=10**400)
 
 
 def added(*worlds: World, compat: tuple[str, ...] = EVERY, openmetrics: bool = False) -> dict[Series, float]:
@@ -211,8 +212,9 @@ def test_what_is_not_known_is_absent(balloon: BalloonStats) -> None:
         replace(full_domain(OTHER_UUID, "beta"), stats=replace(STATS, vcpus_current="2")),  # type: ignore[arg-type]
         replace(full_domain(OTHER_UUID, "beta"), stats=replace(STATS, blocks=(BlockStats(device=7),))),  # type: ignore[arg-type]
         replace(full_domain(OTHER_UUID, "beta"), stats=replace(STATS, balloon=BalloonStats(current_bytes=10**400))),
+        Domain(facts=facts(OTHER_UUID, "beta", hardware=Hardware(disks=(Disk(device="vda", iotune=HUGE),)))),
     ],
-    ids=["surrogate", "nul", "text", "label", "huge"],
+    ids=["surrogate", "nul", "text", "label", "huge", "limit"],
 )
 def test_a_domain_that_no_page_can_hold_costs_only_itself(bad: Domain) -> None:
     well = added(world(full_domain()))
