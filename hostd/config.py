@@ -18,6 +18,7 @@ from protocol.messages import Metrics
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 Patterns = tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=256)], ...]
+"""Shell patterns of names: `*`, `?`, `[a-z]` and `[!a-z]`."""
 
 GROUPS = (
     "state",
@@ -50,6 +51,8 @@ KVM_STATS = (
 )
 """Of the kernel's about sixty those that say why a guest is slow, or what its memory is made of."""
 
+_BRACKETS = re.compile(r"\[!?+\]?+[^]]*\]")  # a set of signs in a shell pattern; the first may be a bracket itself
+
 SHAREABLE = frozenset(Metrics.__dataclass_fields__)
 """What a guest can be told of its host, by the names that `guestagent get` answers to."""
 
@@ -66,6 +69,13 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     deadline_seconds: Seconds = 5.0  # for one call; a local libvirtd with 100 domains answers within one
     domains_at_once: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4  # past 4, two cores are no faster
     include: Patterns = ()  # shell patterns of the names of domains that are looked at; none is all
+    exclude: Patterns = ()  # and of those that are not, even if they are included
+
+
+class DeviceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[disks] and [interfaces]: which of domains' devices are looked at, on all connections."""
+
+    include: Patterns = ()  # shell patterns of the label `target_device`; none is all
     exclude: Patterns = ()  # and of those that are not, even if they are included
 
 
@@ -135,6 +145,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     connection: tuple[ConnectionSettings, ...] = (ConnectionSettings(),)
     http: HttpSettings = HttpSettings()
     sampling: SamplingSettings = SamplingSettings()
+    disks: DeviceSettings = DeviceSettings()
+    interfaces: DeviceSettings = DeviceSettings()
     storage: StorageSettings = StorageSettings()
     objects: ObjectsSettings = ObjectsSettings()
     metadata: tuple[MetadataSettings, ...] = ()  # what is in there is the operator's own, so hostd cannot guess
@@ -202,6 +214,7 @@ def _read(path: Path) -> Settings:
         hint = "; write [[connection]], of which there may be several" if is_table else ""
         raise ConfigError(f"{path}: {_in_words(str(error))}{hint}") from error
     _check_connections(path, settings.connection)
+    _check_patterns(path, settings)
     _check_labels(path, settings)
     listable = SHAREABLE - {"host_name"}  # which has a switch of its own, so that nobody shares it by the way
     _check_names(f"{path}: guests.share", settings.guests.share, sorted(listable))
@@ -225,6 +238,21 @@ def _check_connections(path: Path, connections: tuple[ConnectionSettings, ...]) 
     for at, name in enumerate(names):
         if name in names[:at]:
             raise ConfigError(f"{path}: connection[{at}].name: {name!r} is there twice")
+
+
+def _check_patterns(path: Path, settings: Settings) -> None:
+    """Nothing can be wrong with a pattern but a bracket without its other half, which would match only itself."""
+    sections: dict[str, ConnectionSettings | DeviceSettings] = {
+        **{f"connection[{at}]": connection for at, connection in enumerate(settings.connection)},
+        "disks": settings.disks,
+        "interfaces": settings.interfaces,
+    }
+    for section, chosen in sections.items():
+        for key, patterns in (("include", chosen.include), ("exclude", chosen.exclude)):
+            for at, pattern in enumerate(patterns):
+                if "[" in _BRACKETS.sub("", pattern):
+                    where = f"{path}: {section}.{key}[{at}]"
+                    raise ConfigError(f"{where}: {pattern!r} has a [ without its ]; write [[] for the sign itself")
 
 
 def _rules(metadata: MetadataSettings) -> tuple[Rule, ...]:

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from hostd import config, pulse, renderer, sampler, watcher
-from hostd.config import ConnectionSettings, Settings
+from hostd.config import ConnectionSettings, DeviceSettings, Settings
 from hostd.exposition import Exposition
 from hostd.guests import roster
 from hostd.http.server import serving
 from hostd.hypervisor import HypervisorError, Notice
 from hostd.hypervisor.adapter import LibvirtAdapter
+from hostd.hypervisor.selection import Devices, Selection
 from hostd.model import changes
 from hostd.model.host import Connection
 from hostd.model.world import World
@@ -129,8 +130,13 @@ def _line(connection: ConnectionSettings, settings: Settings) -> _Line:
         sampling=settings.sampling,
         storage=settings.storage,
         rules=config.rules_of(settings),
+        devices=Devices(disks=_selection(settings.disks), interfaces=_selection(settings.interfaces)),
     )
     return _Line(connection, store, hypervisor)
+
+
+def _selection(of: DeviceSettings) -> Selection:
+    return Selection(include=of.include, exclude=of.exclude)
 
 
 def _exposition(settings: Settings) -> Exposition:

@@ -15,9 +15,10 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from hostd import telemetry
 from hostd.exposition.known import LEFT_OUT
-from hostd.metrics import block, connection, details, domain, event, facts, guest, host, interface, kvm, objects, perf
+from hostd.metrics import block, connection, details, domain, event, facts, guest, host, interface, iotune, kvm, objects
+from hostd.metrics import perf as perf_tables
 from hostd.metrics import storage as storage_tables
-from hostd.metrics.compat import PEERS
+from hostd.metrics.compat import PEERS, widened
 from hostd.metrics.row import Kind, Scope
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
@@ -36,7 +37,7 @@ domain's process by the host's kernel. `process_` is hostd's process.
 
 **Absent means not known, and is never 0.** A driver that does not have a number, a domain that does not answer and a
 guest without an agent have no series of it; a 0 was counted. `hostd_domain_responsive`, `hostd_collector_success` and
-`guest_agent_connected` say why something is missing.
+`guest_agent_connected` say why something is missing. Of a disk's limits absent means that there is none.
 
 **Labels.** Each series of a domain has `domain` (its name) and `uuid`; both are libvirt's, never the guest's. The name
 is for people and may be given anew, the UUID is the identity: join `on (uuid)`. Where connections have names,
@@ -54,6 +55,11 @@ the rest.
   which `hostd_domain_sample_age_seconds` and `guest_report_age_seconds` tell.
 - Moments (`_timestamp_seconds`, `_start_time_seconds`) are in seconds since 1970.
 
+**Since when a domain runs** libvirt does not say. `hostd_domain_process_start_time_seconds` is exact where its process
+is on this machine (QEMU, LXC); for others (Xen, remote hosts) there is the last start that hostd heard of,
+`libvirt_domain_last_event_timestamp_seconds{event="started"}`. A migration begins another process; a wake-up from
+suspend is told as a start.
+
 **Units are base units** and in the name: `_seconds`, `_bytes`, `_hertz`, and ratios from 0 to 1. What is on or off is 1
 or 0.
 """
@@ -70,8 +76,9 @@ compat = ["tinkoff", "inovex"]  # or one of them
 
 for as long as your dashboards need it: their names, with exactly their labels, units and types, beside ours.
 
-- A family that both have under one name stays ours, with the further label `uuid`: there are never two of one name.
-  Queries by `domain` go on as they are; one that divides such a family by one of the switch's needs `on (domain)`.
+- A family that both have under one name stays ours, with the further label `uuid` and, with the switch, those labels of
+  theirs that ours lacks: there are never two of one name. Queries by `domain` go on as they are; one that divides such
+  a family by one of the switch's needs `on (domain)`.
 - Such families know a domain by its name alone. Of two domains of one name on one connection the first is told of.
 - They are beyond `exposition.max_series_per_domain`, and rendered anew for all domains whenever one of them changes.
 - Absent means not known in them as well; several exporters tell 0 there.
@@ -98,9 +105,12 @@ SUBJECTS: tuple[Subject, ...] = (
         (*event.WORLD_SCOPES, *event.DOMAIN_SCOPES),
     ),
     Subject("Block devices", "By domain.", block.SCOPES),
+    Subject("Limits of block devices (iotune)", "By domain; each only where the domain's XML sets it.", iotune.SCOPES),
     Subject("Network interfaces", "By domain.", interface.SCOPES),
-    Subject("KVM, I/O threads and the dirty rate", "By domain.", kvm.SCOPES),
-    Subject("Perf events and resource monitors", "By domain; only where the domain's XML asks for them.", perf.SCOPES),
+    Subject("KVM, I/O threads, the dirty rate and places of virtual CPUs", "By domain.", kvm.SCOPES),
+    Subject(
+        "Perf events and resource monitors", "By domain; only where the domain's XML asks for them.", perf_tables.SCOPES
+    ),
     Subject("Facts from a domain's XML", "By domain.", facts.SCOPES),
     Subject("Details that are asked for now and then", "By domain; a job's only while one runs.", details.SCOPES),
     Subject("Guest", "By domain; only where the domain has the agent's channel.", guest.SCOPES),
@@ -153,19 +163,20 @@ def _peer(name: str, exported: dict[str, Any]) -> str:
         "\nUnder the same name, but different in more than the further label `uuid`:\n",
         "| name | what differs |",
         "|---|---|",
-        *(f"| `{family}` | {_cell(what)} |" for family, what in _differences(exported)),
-        "\nNot there, with the switch or without:\n",
-        "| theirs | why |",
-        "|---|---|",
-        *(f"| {_names(families)} | {_cell(reason)} |" for reason, families in reasons.items()),
+        *(f"| `{family}` | {_cell(what)} |" for family, what in _differences(name, exported)),
         "",
     ]
+    if reasons:
+        lines += ["Not there, with the switch or without:\n", "| theirs | why |", "|---|---|"]
+        lines += [f"| {_names(families)} | {_cell(reason)} |" for reason, families in reasons.items()]
+        lines.append("")
     return "\n".join(lines)
 
 
-def _differences(exported: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The families that we have under the peer's names, and what of them is not the same."""
-    ours = {row.name: set(row.labels or ()) for subject in SUBJECTS for row in _rows(subject.scopes)}
+def _differences(peer: str, exported: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The families that we have under the peer's names, and what of them is not the same with its switch."""
+    rows = (row for subject in SUBJECTS for row in _rows(widened(subject.scopes, (peer,))))
+    ours = {row.name: set(row.labels or ()) for row in rows}
     for family, labels in exported["families"].items():
         theirs = set(labels) - {"domain"}
         known = ours.get(family, theirs)

@@ -37,6 +37,7 @@ domain that could not be rendered from one that is complete."""
 
 WORLD_TABLES: tuple[Table[World], ...] = tuple(table_of(scope) for scope in WORLD_SCOPES)
 DOMAIN_TABLES: tuple[Table[Domain], ...] = tuple(table_of(scope) for scope in DOMAIN_SCOPES)
+"""Without further labels (`compat.widened`), which change neither the metrics nor their order."""
 LEFT_OUT_TABLE: Table[int] = table_of(LEFT_OUT)
 
 _WIDTHS = tuple(len(table.metrics) for table in DOMAIN_TABLES)
@@ -71,10 +72,13 @@ class Known:
     soon as it has new ones, whose memory is then still at hand, and the garbage collector has nothing to count.
     """
 
-    def __init__(self, max_series_per_domain: int, tables: Sequence[Table[World]] = WORLD_TABLES) -> None:
+    def __init__(
+        self, max_series_per_domain: int, tables: Sequence[Table[World]], domain_tables: Sequence[Table[Domain]]
+    ) -> None:
         self.own: list[Rendered | None] = [None] * len(tables)  # a table each
         self.domains: dict[str, Rendered] = {}
         self._tables = tables
+        self._domain_tables = domain_tables
         self._max_series_per_domain = max_series_per_domain
         self._of: Mapping[str, Domain] = {}
 
@@ -90,15 +94,15 @@ class Known:
         for uuid, domain in world.domains.items():
             if self._of.get(uuid) is not domain:
                 whose = Whose(name, domain.facts.name, uuid, domain.facts.promoted)
-                self.domains[uuid] = _limited(domain, whose, self.domains.get(uuid), self._max_series_per_domain)
+                rendered = _guarded(self._domain_tables, domain, whose, self.domains.get(uuid))
+                self.domains[uuid] = _limited(rendered, domain, self.domains.get(uuid), self._max_series_per_domain)
                 is_new = True
         self._of = world.domains
         return is_new
 
 
-def _limited(domain: Domain, whose: Whose, before: Rendered | None, max_series: int) -> Rendered:
+def _limited(rendered: Rendered, domain: Domain, before: Rendered | None, max_series: int) -> Rendered:
     """A domain: the first of its series, and how many are left out."""
-    rendered = _guarded(DOMAIN_TABLES, domain, whose, before)
     if rendered.is_failed or rendered is before:
         return rendered
     room = max_series - 1  # one says how many are left out
@@ -109,7 +113,7 @@ def _limited(domain: Domain, whose: Whose, before: Rendered | None, max_series: 
         if not (before and before.left_out):
             what = "domain %r: %d series are beyond exposition.max_series_per_domain and left out"
             _log.warning(what, domain.name, rendered.left_out)
-    last = before.how_many if before and before.whose == whose else NOTHING
+    last = before.how_many if before and before.whose == rendered.whose else NOTHING
     rendered.how_many = last
     if last[0] != rendered.left_out:
         rendered.how_many = render(LEFT_OUT_TABLE, rendered.left_out, rendered.identity, last)

@@ -19,7 +19,8 @@ from hostd.exposition import text
 from hostd.exposition.compression import Deflated, deflated, member
 from hostd.exposition.known import DOMAIN_TABLES, LEFT_OUT_TABLE, WORLD_TABLES, Known
 from hostd.exposition.render import Table, Told, numbers_of, table_of
-from hostd.metrics.compat import scopes_of
+from hostd.metrics import DOMAIN_SCOPES
+from hostd.metrics.compat import scopes_of, widened
 from hostd.metrics.row import Metric
 from hostd.model.world import World
 
@@ -52,6 +53,7 @@ class Exposition:
         self._registry = registry
         self._max_series_per_domain = max_series_per_domain
         self._tables = (*WORLD_TABLES, *map(table_of, scopes_of(compat)))  # of a World's own
+        self._domain_tables = tuple(map(table_of, widened(DOMAIN_SCOPES, compat))) if compat else DOMAIN_TABLES
         self._known: dict[str, Known] = {}  # by the connection's name
         self._version = 0  # of what is known
         self._static: dict[bool, _Static] = {}  # by whether it is OpenMetrics
@@ -64,7 +66,7 @@ class Exposition:
         with self._knowing:
             known = self._known.get(name)
             if known is None:
-                known = self._known[name] = Known(self._max_series_per_domain, self._tables)
+                known = self._known[name] = Known(self._max_series_per_domain, self._tables, self._domain_tables)
             self._version += known.renew(world)
 
     def page(self, *, now: float, openmetrics: bool, gzip: bool) -> bytes:

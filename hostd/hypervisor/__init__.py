@@ -2,8 +2,8 @@
 
 `adapter` meets the port below. Only it and what it is made of (`link`, `questions`, `details`, `groups`, `host`,
 `objects`, `percall`, `subscriptions`, `support`, `events`) import libvirt. `decode`, `progress`, `describe` with its
-`devices` and `metadata`, `capabilities`, `notices` and `names` are pure: libvirt's flat parameters and XML in, model
-values out.
+`devices` and `metadata`, `capabilities`, `notices`, `selection` and `names` are pure: libvirt's flat parameters and XML
+in, model values out.
 """
 
 from collections.abc import Callable, Mapping

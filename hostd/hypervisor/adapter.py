@@ -34,6 +34,7 @@ from hostd.hypervisor.host import Machine
 from hostd.hypervisor.link import Link, Teller, is_alive, open_lane, open_link, translated
 from hostd.hypervisor.process import pid_file, pid_folder, process_stats
 from hostd.hypervisor.questions import Wanted
+from hostd.hypervisor.selection import ALL_DEVICES, Devices, Selection
 from hostd.hypervisor.subscriptions import subscribe
 from hostd.hypervisor.support import Support
 from hostd.labels import Rules
@@ -63,6 +64,7 @@ class LibvirtAdapter:
         sampling: SamplingSettings,
         storage: StorageSettings,
         rules: Rules = Rules(),  # noqa: B008 - frozen
+        devices: Devices = ALL_DEVICES,
     ) -> None:
         self._settings = settings
         self._max_volumes = storage.max_volumes_per_pool if storage.volumes else 0
@@ -71,8 +73,8 @@ class LibvirtAdapter:
             # a socket of another machine cannot be opened here
             channel_name="" if self._is_remote else channel_name,
             rules=rules,
-            include=settings.include,
-            exclude=settings.exclude,
+            domains=Selection(include=settings.include, exclude=settings.exclude),
+            devices=devices,
         )
         self._pid_folder = pid_folder(settings.uri)
         bound = Bound(MOST_STUCK)
@@ -83,7 +85,7 @@ class LibvirtAdapter:
         self._listing = Calls(threads=1, name=f"{name} objects", bound=bound, connection=label)
         self._support = Support(settings.name)
         self._machine = Machine(self._support, is_this_machine=not self._is_remote and not self._is_pretended())
-        self._groups = groups_of(sampling)
+        self._groups = groups_of(sampling, devices)
         self._link: Link | None = None
         self._lanes = threading.local()
 
@@ -129,7 +131,7 @@ class LibvirtAdapter:
     async def ask_details(self, uuid: str, *, deadline_seconds: float) -> Details:
         return await self._asking.run(
             "ask_details",
-            self._over_lane("ask_details", lambda lane: lane.details(uuid, self._support)),
+            self._over_lane("ask_details", lambda lane: lane.details(uuid, self._support, self._wanted.devices)),
             deadline_seconds=deadline_seconds,
             key=uuid,  # as for its numbers: a domain that is stuck holds one thread, whatever it was asked
         )
@@ -264,9 +266,9 @@ class _Lane:
             ),
         )
 
-    def details(self, uuid: str, support: Support) -> Details:
+    def details(self, uuid: str, support: Support, devices: Devices) -> Details:
         """What a domain is asked now and then."""
-        return self._asked(uuid, lambda domain: details.details(self.connection, domain, support))
+        return self._asked(uuid, lambda domain: details.details(self.connection, domain, support, devices))
 
     def job(self, uuid: str, support: Support) -> Job | None:
         """The job that runs on a domain."""

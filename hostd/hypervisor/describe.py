@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from hostd.hypervisor.devices import hardware_of
 from hostd.hypervisor.metadata import Labels, labels_of, limited
+from hostd.hypervisor.selection import ALL_DEVICES, Devices
 from hostd.labels import Rules
 from hostd.model.devices import Hardware
 from hostd.model.domain import Channel
@@ -57,7 +58,13 @@ _UNITS = {  # libvirt's documentation of <memory unit='…'>; no unit means KiB
 }
 
 
-def describe(xml: str, *, channel_name: str, rules: Rules = Rules()) -> Description:  # noqa: B008 - frozen
+def describe(
+    xml: str,
+    *,
+    channel_name: str,
+    rules: Rules = Rules(),  # noqa: B008 - frozen
+    devices: Devices = ALL_DEVICES,
+) -> Description:
     """The facts in a domain's XML; what is not there is `None`.
 
     Raises:
@@ -78,7 +85,7 @@ def describe(xml: str, *, channel_name: str, rules: Rules = Rules()) -> Descript
         title=limited(title) or None,
         memory_maximum_bytes=_memory(domain.find("memory")),
         channel=_channel(domain, channel_name),
-        hardware=hardware_of(domain),
+        hardware=hardware_of(domain, devices),
         labels=labels_of(domain, rules),
     )
 

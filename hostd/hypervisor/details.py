@@ -15,6 +15,7 @@ import libvirt
 from hostd.hypervisor import progress
 from hostd.hypervisor.link import is_alive
 from hostd.hypervisor.names import CONTROL_STATES
+from hostd.hypervisor.selection import Devices
 from hostd.hypervisor.support import Support
 from hostd.model.details import Details, Job, Messages, Snapshots
 from hostd.model.stats import ControlState
@@ -34,8 +35,8 @@ _MESSAGES: Mapping[str, int] = {  # virDomainMessageType; its last is of libvirt
 }
 
 
-def details(connection: _Binding, each: _Binding, support: Support) -> Details:
-    """Everything.
+def details(connection: _Binding, each: _Binding, support: Support, devices: Devices) -> Details:
+    """Everything, of its disks of those that are wanted.
 
     Raises:
         libvirt.libvirtError: the domain is gone, or the connection is.
@@ -46,12 +47,13 @@ def details(connection: _Binding, each: _Binding, support: Support) -> Details:
     control = _control(each, ask) if is_active else None
     is_autostarted = ask("autostart", each.autostart)
     is_saved = ask("managed_save", each.hasManagedSaveImage)
-    errors = ask("disk_errors", each.diskErrors) if is_active and control is ControlState.OK else None
+    has_errors = is_active and control is ControlState.OK and not devices.disks.is_none
+    errors = ask("disk_errors", each.diskErrors) if has_errors else None
     return Details(
         is_autostarted=None if is_autostarted is None else bool(is_autostarted),
         has_managed_save=None if is_saved is None else bool(is_saved),
         messages=tuple(_messages(each, ask)),
-        disk_errors=None if errors is None else progress.disk_errors(errors),
+        disk_errors=None if errors is None else progress.disk_errors(errors, devices.disks),
         snapshots=_snapshots(each, ask),
         job=_job(each, ask) if control in _MAY_ASK_FOR_JOB else None,
     )

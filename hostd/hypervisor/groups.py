@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import libvirt
 
 from hostd.config import SamplingSettings
+from hostd.hypervisor.selection import ALL_DEVICES, Devices
 
 # Those that libvirt answers out of its own and the kernel's memory, whatever the domain does (read in its source): a
 # domain that is stuck keeps them.
@@ -27,11 +28,17 @@ class Groups:
     rare: int  # with the numbers: a second call would only cost more
     names: frozenset[str]
     kvm_stats: tuple[str, ...]
+    devices: Devices = ALL_DEVICES  # of what is told
 
 
-def groups_of(settings: SamplingSettings) -> Groups:
-    """The state is asked for in any case, for without it nobody knows who is there."""
-    wanted = frozenset(settings.groups)
+def groups_of(settings: SamplingSettings, devices: Devices = ALL_DEVICES) -> Groups:
+    """The state is asked for in any case, for without it nobody knows who is there.
+
+    A group of which every device is left out is not asked for: it is all that libvirt can be spared, for it tells of
+    all devices or of none.
+    """
+    idle = {"block": devices.disks.is_none, "interface": devices.interfaces.is_none}
+    wanted = frozenset(name for name in settings.groups if not idle.get(name))
     numbers = _bits(NUMBERS, wanted)
     return Groups(
         survey=_bits(SURVEY, wanted),
@@ -39,6 +46,7 @@ def groups_of(settings: SamplingSettings) -> Groups:
         rare=numbers | _bits(RARE, wanted),
         names=wanted,
         kvm_stats=settings.kvm_stats,
+        devices=devices,
     )
 
 

@@ -166,6 +166,7 @@ def _facts(connection: Any) -> ConnectionFacts:  # noqa: ANN401
     return ConnectionFacts(
         driver=connection.getType(),
         libvirt_version=dotted(connection.getLibVersion()),
+        library_version=dotted(libvirt.getVersion()),
         hypervisor_version=None if hypervisor_version is None else dotted(hypervisor_version),
         hostname=_if_supported(connection.getHostname),
     )

@@ -84,11 +84,22 @@ def _memory(domain: _Domain) -> Params:
     )
 
 
+def vcpu_places(domain: _Domain) -> Params:
+    """The host's CPU that each virtual CPU is on. The bulk call has no key for it: this one is ours.
+
+    Raises:
+        libvirt.libvirtError: also where a domain is only emulated, and its virtual CPUs have no thread each.
+
+    """
+    vcpus, _affinities = domain.vcpus()
+    return {f"vcpu.{number}.cpu": cpu for number, _state, _time_ns, cpu in vcpus}  # negative where it is on none
+
+
 def _vcpus(domain: _Domain) -> Params:
     vcpus, _affinities = domain.vcpus()
     known: dict[str, object] = {}
-    for number, state, time_ns, _cpu_number in vcpus:
-        known |= {f"vcpu.{number}.state": state, f"vcpu.{number}.time": time_ns}
+    for number, state, time_ns, cpu in vcpus:
+        known |= {f"vcpu.{number}.state": state, f"vcpu.{number}.time": time_ns, f"vcpu.{number}.cpu": cpu}
     return known
 
 

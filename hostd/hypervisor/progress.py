@@ -5,7 +5,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from hostd.hypervisor.names import JOB_OPERATIONS, named
-from hostd.model.details import NO_JOB, DiskError, Job
+from hostd.hypervisor.selection import EVERYTHING, Selection
+from hostd.model.details import JOB_KINDS, NO_JOB, DiskError, Job
 
 DISK_ERRORS: Sequence[str] = ("none", "unspecified", "no_space")  # virDomainDiskErrorCode
 
@@ -51,32 +52,30 @@ _FIELDS: Mapping[str, tuple[str, Callable[[int], float]]] = {  # VIR_DOMAIN_JOB_
     "vfio_data_transferred": ("vfio_bytes", int),
     "auto_converge_throttle": ("throttle_ratio", _ratio),
 }
-_BOUNDED = 1  # virDomainJobType: of other jobs nobody knows how long they take
-_NONE = 0
 
 
 def job(params: Mapping[str, object]) -> Job:
     """VirDomainGetJobStats's parameters."""
-    kind = params.get("type", _NONE)
-    if kind == _NONE:
+    kind = named(_count(params.get("type")) or 0, JOB_KINDS)
+    if kind == NO_JOB.kind:
         return NO_JOB
     known: dict[str, Any] = {
         field: unit(value)
         for param, (field, unit) in _FIELDS.items()
         if (value := _count(params.get(param))) is not None
     }
-    if kind != _BOUNDED:
+    if kind != "bounded":  # of others nobody knows how long they take
         known.pop("remaining_seconds", None)
     dirty, page = _count(params.get("memory_dirty_rate")), _count(params.get("memory_page_size"))
     if dirty is not None and page is not None:
         known["memory_dirty_bytes_per_second"] = dirty * page
-    return Job(operation=named(_count(params.get("operation")) or 0, JOB_OPERATIONS), **known)
+    return Job(operation=named(_count(params.get("operation")) or 0, JOB_OPERATIONS), kind=kind, **known)
 
 
-def disk_errors(errors: Mapping[str, int]) -> tuple[DiskError, ...]:
-    """VirDomainGetDiskErrors's, in the order of the devices."""
-    listed = sorted(errors.items())[:MOST_DISK_ERRORS]
-    return tuple(DiskError(device=device, error=named(code, DISK_ERRORS)) for device, code in listed if code)
+def disk_errors(errors: Mapping[str, int], disks: Selection = EVERYTHING) -> tuple[DiskError, ...]:
+    """VirDomainGetDiskErrors's of these disks, in the order of the devices."""
+    listed = [(device, code) for device, code in sorted(errors.items()) if code and disks.has(device)]
+    return tuple(DiskError(device=device, error=named(code, DISK_ERRORS)) for device, code in listed[:MOST_DISK_ERRORS])
 
 
 def created_at(xml: str) -> int | None:

@@ -6,7 +6,6 @@ Any may raise `libvirt.libvirtError`; the adapter makes it one of ours.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import libvirt
@@ -17,6 +16,7 @@ from hostd.hypervisor.describe import Description, describe
 from hostd.hypervisor.groups import Groups
 from hostd.hypervisor.link import is_alive
 from hostd.hypervisor.names import CONTROL_STATES, POOL_STATES, state_of
+from hostd.hypervisor.selection import ALL_DEVICES, EVERYTHING, Devices, Selection
 from hostd.hypervisor.support import Support
 from hostd.labels import Rules
 from hostd.model.domain import DomainFacts
@@ -38,22 +38,12 @@ _GONE = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which domains are looked at, by patterns of their names, and what for."""
+    """Which domains are looked at, which devices of theirs, and what for."""
 
     channel_name: str = ""
     rules: Rules = field(default_factory=Rules)
-    include: Sequence[str] = ()  # all, if there is no pattern
-    exclude: Sequence[str] = ()
-
-    @property
-    def is_all(self) -> bool:
-        """Whether no domain is passed over."""
-        return not self.include and not self.exclude
-
-    def has(self, name: str) -> bool:
-        """Whether a domain of that name is looked at."""
-        is_included = not self.include or any(fnmatchcase(name, pattern) for pattern in self.include)
-        return is_included and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
+    domains: Selection = EVERYTHING
+    devices: Devices = ALL_DEVICES
 
 
 def domains(connection: _Binding, wanted: Wanted) -> tuple[DomainFacts, ...]:
@@ -64,7 +54,7 @@ def domains(connection: _Binding, wanted: Wanted) -> tuple[DomainFacts, ...]:
 def domain(connection: _Binding, uuid: str, wanted: Wanted) -> DomainFacts:
     """One domain; one that is passed over is not there."""
     each = connection.lookupByUUIDString(uuid)
-    if not wanted.has(each.name()):
+    if not wanted.domains.has(each.name()):
         raise NoSuchDomain(f"describe: domain {uuid} is left out by connection.include or connection.exclude")
     return _facts(each, wanted)
 
@@ -73,7 +63,7 @@ def survey(connection: _Binding, support: Support, groups: Groups, wanted: Wante
     """All active domains, without speaking with any."""
     records = support.ask("bulk_stats", lambda: _bulk(connection, groups, wanted))
     if records is not None:
-        return {each.UUIDString(): decode.survey(params) for each, params in records}
+        return {each.UUIDString(): decode.survey(params, devices=groups.devices) for each, params in records}
     known = {}
     for each in _active(connection, wanted):
         try:
@@ -102,7 +92,10 @@ def answer(
     params = {} if records is None else records[0][1]
     if all(key.startswith("state.") for key in params):
         params = _call_by_call(each, support, groups)
-    return Answer(stats=decode.domain_stats(params, kvm_stats=groups.kvm_stats), control=control)
+    elif is_rare and "vcpu" in groups.names:
+        params = {**params, **_places(connection, each, support)}
+    stats = decode.domain_stats(params, kvm_stats=groups.kvm_stats, devices=groups.devices)
+    return Answer(stats=stats, control=control)
 
 
 def pools(connection: _Binding, support: Support) -> Mapping[str, str]:
@@ -129,7 +122,7 @@ def pool(connection: _Binding, uuid: str, *, max_volumes: int) -> StoragePool:
 
 
 def _bulk(connection: _Binding, groups: Groups, wanted: Wanted) -> Sequence[tuple[_Binding, percall.Params]]:
-    if wanted.is_all:
+    if wanted.domains.is_all:
         return connection.getAllDomainStats(groups.survey, _ACTIVE)  # type: ignore[no-any-return]
     some = _active(connection, wanted)
     return connection.domainListGetStats(some, groups.survey, _ACTIVE) if some else ()
@@ -137,12 +130,12 @@ def _bulk(connection: _Binding, groups: Groups, wanted: Wanted) -> Sequence[tupl
 
 def _active(connection: _Binding, wanted: Wanted) -> Sequence[_Binding]:
     listed = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-    return [each for each in listed if wanted.has(each.name())]
+    return [each for each in listed if wanted.domains.has(each.name())]
 
 
 def _each_domain(connection: _Binding, wanted: Wanted) -> Iterator[DomainFacts]:
     for each in connection.listAllDomains():
-        if not wanted.has(each.name()):
+        if not wanted.domains.has(each.name()):
             continue
         try:
             yield _facts(each, wanted)
@@ -183,7 +176,7 @@ def _facts(each: _Binding, wanted: Wanted) -> DomainFacts:
 
 def _description(each: _Binding, wanted: Wanted) -> Description:
     try:
-        return describe(each.XMLDesc(), channel_name=wanted.channel_name, rules=wanted.rules)
+        return describe(each.XMLDesc(), channel_name=wanted.channel_name, rules=wanted.rules, devices=wanted.devices)
     except ValueError as error:
         _log.warning("domain %r: %s", each.name(), error)
         return Description()
@@ -203,10 +196,20 @@ def _is_stuck(control: Control) -> bool:
     return is_occupied or control.state is ControlState.ERROR
 
 
+def _places(connection: _Binding, each: _Binding, support: Support) -> percall.Params:
+    """Libvirt reads them from /proc and speaks with nobody. That a domain cannot tell them costs it nothing else."""
+    try:
+        return support.ask("vcpus", lambda: percall.vcpu_places(each)) or {}
+    except libvirt.libvirtError:
+        if not is_alive(connection):
+            raise
+        return {}
+
+
 def _call_by_call(each: _Binding, support: Support, groups: Groups) -> percall.Params:
     if not groups.names.intersection(percall.GROUPS):
         return {}
-    description = _description(each, Wanted())
+    description = _description(each, Wanted(devices=groups.devices))
     return percall.params_of(each, support, groups.names, disks=description.disks, interfaces=description.interfaces)
 
 

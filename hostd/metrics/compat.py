@@ -1,27 +1,24 @@
 """Other exporters' families, for dashboards that know those: off unless `exposition.compat` names the exporter.
 
-Only what they call otherwise than we do: a family that we have under their very name stays ours, with our labels.
-Names, labels, units and types are theirs, also where we would not have chosen them. They know a domain by its name
-alone, so these are tables of the World that walk all domains, and are rendered anew whenever any domain changes: the
-price of the switch. To add a family: one row, and what differs; packaging/peers.toml has all that the peers export.
+Only what they call otherwise than we do: a family that we have under their very name stays ours, with our labels, and
+gets those of theirs on top that it lacks (`WIDER`). Names, labels, units and types are theirs, also where we would not
+have chosen them. They know a domain by its name alone, so these are tables of the World that walk all domains, and are
+rendered anew whenever any domain changes: the price of the switch. To add a family: one row, and what differs;
+packaging/peers.toml has all that the peers export.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from hostd.labels import PRESETS, names_of
-from hostd.metrics.row import Scope, gauge
-from hostd.model.domain import Domain
+from hostd.metrics.peer import Family, Items, family, of_disk, of_domain, of_domains, of_limits, of_pool
+from hostd.metrics.row import Scope
+from hostd.model.details import JOB_KINDS
+from hostd.model.domain import Domain, DomainFacts
 from hostd.model.host import ConnectionFacts
 from hostd.model.stats import DomainState
-from hostd.model.storage import StoragePool
 from hostd.model.world import World
-
-Items: TypeAlias = Iterable[tuple[tuple[str, ...], float | None]]
-
-UNTELLABLE = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError)
-"""What a domain with a value of the wrong kind raises; its own tables count and log it."""
 
 NUMBERS = {state: number for number, state in enumerate(DomainState)}
 """Libvirt's numbers of the states, which are declared in that order."""
@@ -37,103 +34,6 @@ INOVEX_STATES = {
     DomainState.PMSUSPENDED: "the domain is suspended by guest power management",
 }
 """How inovex's exporter puts the states."""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One family of a peer's: which of ours says the same, and in what it differs."""
-
-    scope: Scope[World, Any, Any]
-    ours: str
-    differs: str
-
-    @property
-    def name(self) -> str:
-        """What the peer calls it."""
-        return self.scope.metrics[0].name
-
-
-def _family(
-    name: str,
-    ours: str,
-    differs: str,
-    *,
-    labels: tuple[str, ...],
-    part: Callable[[World], Any],
-    items: Callable[[Any], Items],
-) -> Family:
-    help_ = f"As {ours}, for another exporter's dashboards; what differs: {differs}."
-    return Family(Scope(labels, part, items, (gauge(name, help_),)), ours, differs)
-
-
-def _of_domains(
-    name: str, ours: str, differs: str, labels: tuple[str, ...], items: Callable[[Domain], Items]
-) -> Family:
-    """A family of all domains; `labels` are beyond `domain`."""
-    return _family(
-        name,
-        ours,
-        differs,
-        labels=("domain", *labels),
-        part=lambda w: w.domains,
-        items=lambda domains: _all(domains, items),
-    )
-
-
-def _of_domain(name: str, ours: str, differs: str, path: str) -> Family:
-    """A family with one number of each domain."""
-    return _of_domains(name, ours, differs, (), lambda domain: [((), _at(domain, path))])
-
-
-def _of_disk(name: str, ours: str, differs: str, path: str) -> Family:
-    """A family with one number of each disk."""
-    return _of_domains(
-        name,
-        ours,
-        differs,
-        ("target_device",),
-        lambda d: [((block.device,), _at(block, path)) for block in (d.stats.blocks if d.stats else ())],
-    )
-
-
-def _of_pool(name: str, ours: str, differs: str, label: str, value: Callable[[StoragePool], float | None]) -> Family:
-    """A family with one number of each storage pool."""
-    return _family(
-        name,
-        ours,
-        differs,
-        labels=(label,),
-        part=lambda w: w.pools,
-        items=lambda pools: [((pool.name,), value(pool)) for pool in pools.values()],
-    )
-
-
-def _all(domains: Mapping[str, Domain], items: Callable[[Domain], Items]) -> Items:
-    """What is told of all domains. Of two with one name the first wins in every family, and a bad one costs itself."""
-    named: dict[str, Domain] = {}
-    for domain in domains.values():
-        named.setdefault(domain.name, domain)
-    for domain in named.values():
-        yield from _told(domain, items)
-
-
-def _told(domain: Domain, items: Callable[[Domain], Items]) -> Items:
-    """All of a domain's or, if a page cannot hold it, nothing."""
-    try:
-        told = [((domain.name, *labels), value) for labels, value in items(domain)]
-        for labels, value in told:
-            float(+value if value is not None else 0)  # a text that looks like a number has no plus
-            if b"\0" in "".join(labels).encode():
-                return ()
-    except UNTELLABLE:
-        return ()
-    return told
-
-
-def _at(value: object, path: str) -> float | None:
-    for step in path.split("."):
-        value = getattr(value, step) if value is not None else None
-    return value  # type: ignore[return-value] # every path leads to a number: the tests of the page say so
 
 
 def _used_percent(domain: Domain) -> Items:
@@ -170,34 +70,40 @@ def _disks(domain: Domain) -> Items:
 
 def _interfaces(domain: Domain) -> Items:
     for interface in domain.facts.hardware.interfaces:
-        device = interface.name or f"#{interface.index}"  # as for its numbers
-        yield (interface.source_bridge, device, interface.virtual_interface), 1
+        yield (interface.source_bridge, interface.device, interface.virtual_interface), 1
+
+
+def _job_kind(domain: Domain) -> Items:
+    job = domain.details.job if domain.details else None
+    if job is not None and job.kind in JOB_KINDS:
+        yield (), JOB_KINDS.index(job.kind)
 
 
 def _versions(facts: ConnectionFacts) -> Items:
-    yield (facts.hypervisor_version or "", facts.libvirt_version, ""), 1
+    yield (facts.hypervisor_version or "", facts.libvirt_version, facts.library_version), 1
 
 
 _RENAMED = "the name"
 _MEMORY = "libvirt_domain_memory_stats"
 _BLOCK = "libvirt_domain_block_stats"
+_IOTUNE = "libvirt_domain_block_iotune"
 _POOL = "libvirt_storage_pool"
 
 BOTH: tuple[Family, ...] = (
-    _of_domain(
+    of_domain(
         "libvirt_domain_info_maximum_memory_bytes",
         f"{_MEMORY}_maximum_bytes",
         "there also while the domain does not run or answer",
         "facts.memory_maximum_bytes",
     ),
-    _of_domain(
+    of_domain(
         "libvirt_domain_info_memory_usage_bytes",
         f"{_MEMORY}_current_balloon_bytes",
         "the name, which is wrong: it is what the domain has, not what it uses",
         "stats.balloon.current_bytes",
     ),
-    _of_domain("libvirt_domain_info_virtual_cpus", "libvirt_domain_vcpu_current", _RENAMED, "stats.vcpus_current"),
-    _of_domains(
+    of_domain("libvirt_domain_info_virtual_cpus", "libvirt_domain_vcpu_current", _RENAMED, "stats.vcpus_current"),
+    of_domains(
         f"{_MEMORY}_used_percent",
         f"{_MEMORY}_usable_bytes",
         "the share that is not usable of what is available, of 100",
@@ -207,16 +113,35 @@ BOTH: tuple[Family, ...] = (
 )
 """What several have under one name."""
 
+LIMITS: tuple[Family, ...] = of_limits(
+    (
+        *(
+            (f"{_BLOCK}_{name.format(operation)}", f"{_IOTUNE}_{operation}_{ours}", f"{operation}_{path}")
+            for operation in ("total", "write", "read")
+            for name, ours, path in (
+                ("limit_{}_bytes", "bytes_per_second", "bytes_per_second"),
+                ("limit_{}_requests", "requests_per_second", "requests_per_second"),
+                ("limit_burst_{}_bytes", "burst_bytes_per_second", "burst_bytes_per_second"),
+                ("limit_burst_{}_requests", "burst_requests_per_second", "burst_requests_per_second"),
+                ("limit_burst_{}_bytes_length_seconds", "burst_bytes_length_seconds", "burst_bytes_seconds"),
+                ("limit_burst_length_{}_requests_seconds", "burst_requests_length_seconds", "burst_requests_seconds"),
+            )
+        ),
+        (f"{_BLOCK}_size_iops_bytes", f"{_IOTUNE}_request_bytes", "request_bytes"),
+    )
+)
+"""Of Tinkoff's, all that libvirt can limit a disk in."""
+
 TINKOFF: tuple[Family, ...] = (
     *BOTH,
-    _of_domains(
+    of_domains(
         "libvirt_domain_info_vstate",
         "libvirt_domain_state",
         "one series with the number of the state (1 is running, 5 shut off)",
         (),
         _vstate,
     ),
-    _of_domains(
+    of_domains(
         "libvirt_domain_info_meta",
         "libvirt_domain_openstack_info",
         "there for every domain, with empty labels where Nova wrote nothing",
@@ -226,22 +151,22 @@ TINKOFF: tuple[Family, ...] = (
         ),
         _nova,
     ),
-    _of_domain(
+    of_domain(
         f"{_MEMORY}_actual_balloon_bytes", f"{_MEMORY}_current_balloon_bytes", _RENAMED, "stats.balloon.current_bytes"
     ),
-    _of_domain(
+    of_domain(
         f"{_MEMORY}_disk_cache_bytes", f"{_MEMORY}_disk_caches_bytes", _RENAMED, "stats.balloon.disk_caches_bytes"
     ),
-    _of_disk(f"{_BLOCK}_allocation", f"{_BLOCK}_allocation_bytes", _RENAMED, "allocation_bytes"),
-    _of_disk(f"{_BLOCK}_physicalsize_bytes", f"{_BLOCK}_physical_bytes", _RENAMED, "physical_bytes"),
-    _of_domains(
+    of_disk(f"{_BLOCK}_allocation", f"{_BLOCK}_allocation_bytes", _RENAMED, "allocation_bytes"),
+    of_disk(f"{_BLOCK}_physicalsize_bytes", f"{_BLOCK}_physical_bytes", _RENAMED, "physical_bytes"),
+    of_domains(
         "libvirt_domain_block_meta",
         f"{_BLOCK}_info",
         "names of labels; source_file also has the name of an image on the network",
         ("target_device", "source_file", "serial", "bus", "disk_type", "driver_type", "cache", "discard"),
         _disks,
     ),
-    _of_domains(
+    of_domains(
         "libvirt_domain_interface_meta",
         "libvirt_domain_interface_stats_info",
         "fewer labels",
@@ -249,17 +174,18 @@ TINKOFF: tuple[Family, ...] = (
         _interfaces,
     ),
     *(
-        _of_pool(f"libvirt_pool_info_{what}_bytes", f"{_POOL}_{what}_bytes", "the name of the label", "pool", value)
+        of_pool(f"libvirt_pool_info_{what}_bytes", f"{_POOL}_{what}_bytes", "the name of the label", "pool", value)
         for what, value in (
             ("capacity", lambda pool: pool.capacity_bytes),
             ("allocation", lambda pool: pool.allocation_bytes),
             ("available", lambda pool: pool.available_bytes),
         )
     ),
-    _family(
+    *LIMITS,
+    family(
         "libvirt_versions_info",
         "libvirt_connection_info",
-        "libvirt_library is empty, for it would be the version of hostd's own library",
+        "libvirt_library, the version of the library that hostd speaks by, is only there",
         labels=("hypervisor_running", "libvirtd_running", "libvirt_library"),
         part=lambda w: w.connection.facts,
         items=_versions,
@@ -268,17 +194,22 @@ TINKOFF: tuple[Family, ...] = (
 
 INOVEX: tuple[Family, ...] = (
     *BOTH,
-    _of_domains(
-        "libvirt_domain_timed_out", "hostd_domain_responsive", "1 if the domain did not answer", (), _timed_out
-    ),
-    _of_domains(
+    of_domains("libvirt_domain_timed_out", "hostd_domain_responsive", "1 if the domain did not answer", (), _timed_out),
+    of_domains(
         "libvirt_domain_info_state",
         "libvirt_domain_state",
         "one series with the number of the state, and its words in a label that changes with it",
         ("state_desc",),
         _state,
     ),
-    _of_pool(
+    of_domains(
+        "libvirt_domain_job_info_type",
+        "libvirt_domain_job_info",
+        "the number of the job's kind: 1 if it knows its end, 2 if not, and 0 while none runs",
+        (),
+        _job_kind,
+    ),
+    of_pool(
         f"{_POOL}_timed_out",
         "hostd_storage_pool_responsive",
         "1 if the pool did not answer",
@@ -291,6 +222,49 @@ PEERS: Mapping[str, tuple[Family, ...]] = {"tinkoff": TINKOFF, "inovex": INOVEX}
 """What each adds, by its name in `exposition.compat`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wider:
+    """A family of ours that a peer has with further labels, which say again what its series say already."""
+
+    name: str
+    labels: tuple[str, ...]
+    values: Callable[[DomainFacts], tuple[str, ...]]
+
+
+WIDER: Mapping[str, tuple[Wider, ...]] = {
+    "tinkoff": (),
+    "inovex": (
+        Wider(
+            "libvirt_domain_info",
+            ("os_type_arch", "os_type_machine"),
+            lambda facts: (facts.architecture or "", facts.machine or ""),
+        ),
+        Wider("libvirt_domain_openstack_info", ("instance_id",), lambda facts: (facts.uuid,)),
+    ),
+}
+"""By the peer: families that are made of a domain's facts alone."""
+
+
+def widened(scopes: Iterable[Scope[Domain, Any, Any]], peers: Iterable[str]) -> tuple[Scope[Domain, Any, Any], ...]:
+    """These scopes, with the further labels that the peers want on them."""
+    wider = {each.name: each for peer in peers for each in WIDER[peer]}
+    return tuple(
+        _wide(scope, wider[scope.metrics[0].name]) if scope.metrics[0].name in wider else scope for scope in scopes
+    )
+
+
+def _wide(scope: Scope[Domain, Any, Any], wider: Wider) -> Scope[Domain, Any, Any]:
+    def items(facts: DomainFacts) -> Iterable[tuple[tuple[str, ...], Any]]:
+        more = wider.values(facts)
+        for values, item in scope.items(scope.part(Domain(facts=facts))):
+            yield (*values, *more), item
+
+    def part(domain: Domain) -> DomainFacts | None:
+        return None if scope.part(domain) is None else domain.facts
+
+    return Scope((*(scope.labels or ()), *wider.labels), part, items, scope.metrics)
+
+
 def scopes_of(peers: Iterable[str]) -> tuple[Scope[World, Any, Any], ...]:
     """The scopes that these peers add, those of several once."""
-    return tuple(dict.fromkeys(family.scope for peer in peers for family in PEERS[peer]))
+    return tuple(dict.fromkeys(each.scope for peer in peers for each in PEERS[peer]))

@@ -76,8 +76,7 @@ def _interface_infos(hardware: Hardware) -> Iterable[tuple[tuple[str, ...], floa
     for interface in hardware.interfaces:
         source = (interface.source_bridge, interface.source_network, interface.source_device)
         kind = (interface.kind, interface.mac_address, interface.model)
-        device = interface.name or f"#{interface.index}"  # as for its numbers
-        yield (device, *kind, *source, interface.virtual_interface, interface.mtu), 1
+        yield (interface.device, *kind, *source, interface.virtual_interface, interface.mtu), 1
 
 
 def _metadata(pairs: tuple[tuple[str, str], ...]) -> Iterable[tuple[tuple[tuple[str, str], ...], float]]:

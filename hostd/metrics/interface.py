@@ -25,8 +25,7 @@ INTERFACE: tuple[Metric[InterfaceStats], ...] = (
 
 
 def _interfaces(stats: DomainStats) -> Iterable[tuple[tuple[str, ...], InterfaceStats]]:
-    # SR-IOV and user-mode interfaces have no device on the host; their place keeps them apart
-    return [((interface.name or f"#{interface.index}",), interface) for interface in stats.interfaces]
+    return [((interface.device,), interface) for interface in stats.interfaces]
 
 
 SCOPES: tuple[Scope[Domain, Any, Any], ...] = (Scope(("target_device",), lambda d: d.stats, _interfaces, INTERFACE),)

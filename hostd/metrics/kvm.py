@@ -1,4 +1,4 @@
-"""What KVM and QEMU tell of themselves: the kernel's statistics, I/O threads, the dirty rate. To add one: a row.
+"""What is told once a minute: the kernel's statistics, I/O threads, the dirty rate, virtual CPUs' places. One row each.
 
 KVM's statistics are a label and not a name each: which there are is the operator's to say (`sampling.kvm_stats`) and
 the kernel's to rename. What it counts in nanoseconds is in a family of its own, for one family has one unit.
@@ -9,7 +9,7 @@ from typing import Any
 
 from hostd.metrics.row import Metric, Scope, counter, gauge, itself
 from hostd.model.domain import Domain
-from hostd.model.kvm import DIRTY_RATE_STATUSES, DirtyRate, IothreadStats, KvmStat, VcpuDirtyRate
+from hostd.model.kvm import DIRTY_RATE_STATUSES, DirtyRate, IothreadStats, KvmStat, VcpuDirtyRate, VcpuPlace
 from hostd.model.stats import DomainStats
 
 
@@ -26,6 +26,14 @@ def _kvm(prefix: str, whose: str) -> tuple[Metric[KvmStat], ...]:
 
 VCPU_KVM = _kvm("libvirt_domain_vcpu_kvm", "the virtual CPU")
 DOMAIN_KVM = _kvm("libvirt_domain_kvm", "the domain")
+
+VCPU_PLACE: tuple[Metric[VcpuPlace], ...] = (
+    gauge(
+        "libvirt_domain_vcpu_cpu",
+        "Number of the host's CPU that the virtual CPU was on at a look once a minute; it may be on others in between.",
+        "cpu",
+    ),
+)
 
 IOTHREAD: tuple[Metric[IothreadStats], ...] = (
     gauge(
@@ -97,8 +105,8 @@ def _domain_kvm(stats: Iterable[KvmStat]) -> Iterable[tuple[tuple[str, ...], Kvm
 
 
 def _numbered(
-    items: Iterable[IothreadStats | VcpuDirtyRate],
-) -> Iterable[tuple[tuple[str, ...], IothreadStats | VcpuDirtyRate]]:
+    items: Iterable[IothreadStats | VcpuDirtyRate | VcpuPlace],
+) -> Iterable[tuple[tuple[str, ...], IothreadStats | VcpuDirtyRate | VcpuPlace]]:
     return [((str(item.number),), item) for item in items]
 
 
@@ -125,6 +133,7 @@ def _mode(rate: DirtyRate) -> Iterable[tuple[tuple[str, ...], float]]:
 SCOPES: tuple[Scope[Domain, Any, Any], ...] = (
     Scope(("vcpu", "statistic"), lambda d: d.stats, _vcpu_kvm, VCPU_KVM),
     Scope(("statistic",), lambda d: d.stats and d.stats.rare and d.stats.rare.kvm, _domain_kvm, DOMAIN_KVM),
+    Scope(("vcpu",), lambda d: d.stats and d.stats.rare and d.stats.rare.vcpu_places, _numbered, VCPU_PLACE),
     Scope(("iothread",), lambda d: d.stats and d.stats.rare and d.stats.rare.iothreads, _numbered, IOTHREAD),
     Scope((), _dirty_rate_of, itself, DIRTY_RATE),
     Scope(("status",), _started_rate_of, _statuses, DIRTY_RATE_STATUS),

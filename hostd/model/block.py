@@ -25,6 +25,32 @@ class BlockLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IoTune:
+    """What the operator lets a disk do. `None` is no limit; bursts are what it may do for a while beyond the limit."""
+
+    group: str = ""  # of the disks that share these limits; empty if it has them alone
+    total_bytes_per_second: int | None = None
+    read_bytes_per_second: int | None = None
+    write_bytes_per_second: int | None = None
+    total_requests_per_second: int | None = None
+    read_requests_per_second: int | None = None
+    write_requests_per_second: int | None = None
+    total_burst_bytes_per_second: int | None = None
+    read_burst_bytes_per_second: int | None = None
+    write_burst_bytes_per_second: int | None = None
+    total_burst_requests_per_second: int | None = None
+    read_burst_requests_per_second: int | None = None
+    write_burst_requests_per_second: int | None = None
+    total_burst_bytes_seconds: int | None = None
+    read_burst_bytes_seconds: int | None = None
+    write_burst_bytes_seconds: int | None = None
+    total_burst_requests_seconds: int | None = None
+    read_burst_requests_seconds: int | None = None
+    write_burst_requests_seconds: int | None = None
+    request_bytes: int | None = None  # a longer request counts as several
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalLatency:
     """How one kind of operation fared over the last interval of a length that the domain's XML asks for."""
 

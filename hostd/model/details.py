@@ -33,11 +33,16 @@ class Snapshots:
     newest_at: int | None = None
 
 
+JOB_KINDS = ("none", "bounded", "unbounded", "completed", "failed", "cancelled")
+"""Of virDomainJobType, in its order: whether a job knows its end, or how one has ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """The job that runs, such as a migration, and how far it is."""
 
     operation: str  # virDomainJobOperation, by libvirt's own names
+    kind: str  # one of `JOB_KINDS`, or the number of one that is newer
     elapsed_seconds: float | None = None
     remaining_seconds: float | None = None
     setup_seconds: float | None = None
@@ -70,7 +75,7 @@ class Job:
     throttle_ratio: float | None = None  # of its CPU time that the guest is denied, so that its memory settles
 
 
-NO_JOB = Job(operation="none")
+NO_JOB = Job(operation="none", kind="none")
 """What is known of a domain on which none runs."""
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hostd.model.block import IoTune
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
@@ -21,6 +23,7 @@ class Disk:
     discard: str = ""
     io: str = ""
     serial: str = ""
+    iotune: IoTune | None = None  # None where nothing is limited
     backing_images: int | None = None  # below the one that is written to; libvirt tells it of live domains only
 
 
@@ -38,6 +41,11 @@ class Interface:
     source_device: str = ""
     virtual_interface: str = ""  # the id of its port in Open vSwitch or the like
     mtu: str = ""
+
+    @property
+    def device(self) -> str:
+        """What its series are labelled with: an interface that the host has no device of is known by its place."""
+        return self.name or f"#{self.index}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

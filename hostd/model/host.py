@@ -10,7 +10,8 @@ class ConnectionFacts:
     """What is fixed while a connection lives."""
 
     driver: str  # as virConnectGetType names it: QEMU, Xen, LXC, Test
-    libvirt_version: str
+    libvirt_version: str  # of the daemon
+    library_version: str  # of the library that speaks with it here
     hypervisor_version: str | None
     hostname: str | None
 

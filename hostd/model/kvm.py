@@ -51,9 +51,18 @@ class DirtyRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VcpuPlace:
+    """The host's CPU that one virtual CPU was on when somebody looked."""
+
+    number: int
+    cpu: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RareStats:
-    """What is asked of a domain only now and then: it costs a round to its monitor and seldom changes."""
+    """What is asked of a domain only now and then: it costs a call or a round to its monitor of its own."""
 
     kvm: tuple[KvmStat, ...] = ()
     iothreads: tuple[IothreadStats, ...] = ()
     dirty_rate: DirtyRate | None = None
+    vcpu_places: tuple[VcpuPlace, ...] = ()

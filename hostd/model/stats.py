@@ -97,6 +97,11 @@ class InterfaceStats:
     transmit_errors: int | None = None
     transmit_drops: int | None = None
 
+    @property
+    def device(self) -> str:
+        """What its series are labelled with, as for `hostd.model.devices.Interface`."""
+        return self.name or f"#{self.index}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainStats:

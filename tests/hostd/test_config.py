@@ -31,6 +31,12 @@ MISTAKES = [  # what is in the file, and what is said of it after the file's nam
     ("[[connection]]\nname = 'a'\n[[connection]]\nname = 'a'", "connection[1].name: 'a' is there twice"),
     ("[[connection]]\ninclude = 'web-*'", "connection[0].include: Expected `array`, got `str`"),
     ("[[connection]]\nexclude = ['']", "connection[0].exclude[0]: Expected `str` of length >= 1"),
+    ("[[connection]]\nexclude = ['a', 'web-[12']", "connection[0].exclude[1]: 'web-[12' has a [ without its ]"),
+    ("[disks]\nexclude = 'hd*'", "disks.exclude: Expected `array`, got `str`"),
+    ("[disks]\ninclude = ['']", "disks.include[0]: Expected `str` of length >= 1"),
+    ("[disks]\ninclude = ['vd[']", "disks.include[0]: 'vd[' has a [ without its ]; write [[] for the sign itself"),
+    ("[interfaces]\nexclude = ['[]']", "interfaces.exclude[0]: '[]' has a [ without its ]"),
+    ("[interfaces]\nonly = []", "interfaces.only: there is no such setting"),
     ("[[metadata]]\npreset = 'vmware'", "metadata[0].preset: Invalid enum value 'vmware'"),
     ("[[metadata]]\npreset = 'nova'\nlabel = 'a'", "metadata[0].preset: it stands for several labels"),
     ("[[metadata]]", "metadata[0]: '' is not a label"),
@@ -94,6 +100,14 @@ def test_a_file_changes_what_it_names(file: Path) -> None:
     assert settings.sampling.interval_seconds == 5.0
     assert settings.guests.share == ("host_cpus",)
     assert settings.connection == Settings().connection
+
+
+def test_brackets_in_a_pattern_are_a_set_of_signs_or_a_set_of_the_bracket_itself(file: Path) -> None:
+    patterns = ("vd[a-c]", "[!v]*", "[[]0]", "[]]", "[!]]", "a]")
+    file.write_text(f"[disks]\nexclude = {list(patterns)}\n[interfaces]\ninclude = ['vnet*']\n")
+    settings = load(file)
+    assert settings.disks == config.DeviceSettings(exclude=patterns)
+    assert settings.interfaces == config.DeviceSettings(include=("vnet*",))
 
 
 def test_several_connections_each_have_their_own_settings(file: Path) -> None:

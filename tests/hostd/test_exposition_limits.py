@@ -224,10 +224,10 @@ def test_the_page_of_other_domains_is_the_same_to_the_byte_whatever_a_guest_clai
 
 
 def test_a_domain_over_the_limit_is_logged_once_until_it_is_within(caplog: pytest.LogCaptureFixture) -> None:
-    subject = Exposition(CollectorRegistry(), max_series_per_domain=100)
+    subject = Exposition(CollectorRegistry(), max_series_per_domain=150)
     for domain in (mounts(50), mounts(60), mounts(1), mounts(50)):
         subject.update(world(domain))
-    expected = f"domain 'alpha': {ALL - 100} series are beyond exposition.max_series_per_domain and left out"
+    expected = f"domain 'alpha': {ALL - 150} series are beyond exposition.max_series_per_domain and left out"
     said = warnings(caplog)
     assert (len(said), said[0], said[1]) == (2, expected, expected)
 

@@ -12,6 +12,14 @@ METADATA = """<title>The first</title>
 <metadata><h:host xmlns:h='urn:inventory' team='blue'/></metadata>"""
 DEVICES = "<interface type='user'><model type='virtio'/></interface><watchdog model='i6300esb' action='reset'/>"
 RULE = "[[metadata]]\nlabel = 'team'\npath = '{urn:inventory}host/@team'\n"
+DRIVE = "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>"
+CHOSEN = """[disks]
+exclude = ["sd*"]
+[interfaces]
+exclude = ["#0"]
+[exposition]
+compat = ["tinkoff"]
+"""
 SNAPSHOT = "<domainsnapshot><name>before</name></domainsnapshot>"
 
 
@@ -59,3 +67,41 @@ def test_a_backup_is_told_while_it_runs(
     alpha.abortJob()
     is_over = lambda: hostd.value("libvirt_domain_job_info", domain="alpha") is None  # noqa: E731
     wait_for("the job to be told no more", is_over, deadline=30)
+
+
+def test_limits_that_somebody_sets_on_a_disk_are_those_that_libvirt_says(
+    private_libvirtd: PrivateLibvirt, alpha: libvirt.virDomain, start_hostd: StartHostd
+) -> None:
+    """Out of the XML: the call would be a round to the monitor for each disk, and fails for an empty drive."""
+    hostd = start_hostd(private_libvirtd.uri, more=CHOSEN)
+    hostd.wait_for_sample("libvirt_domain_block_stats_limit_total_bytes", {"domain": "alpha"}, lambda value: value == 0)
+    assert hostd.value("libvirt_domain_block_iotune_total_bytes_per_second", domain="alpha") is None
+
+    alpha.setBlockIoTune("vda", {"total_bytes_sec": 1_000_000, "total_bytes_sec_max": 2_000_000, "read_iops_sec": 100})
+    disk = {"domain": "alpha", "target_device": "vda"}
+    says = alpha.blockIoTune("vda")
+    for ours, theirs, libvirts in (
+        ("total_bytes_per_second", "limit_total_bytes", "total_bytes_sec"),
+        ("total_burst_bytes_per_second", "limit_burst_total_bytes", "total_bytes_sec_max"),
+        ("total_burst_bytes_length_seconds", "limit_burst_total_bytes_length_seconds", "total_bytes_sec_max_length"),
+        ("read_requests_per_second", "limit_read_requests", "read_iops_sec"),
+        ("write_bytes_per_second", "limit_write_bytes", "write_bytes_sec"),
+    ):
+        limit = says[libvirts]
+        hostd.wait_for_sample(f"libvirt_domain_block_stats_{theirs}", disk, float(limit).__eq__)
+        assert hostd.value(f"libvirt_domain_block_iotune_{ours}", **disk) == (limit or None)
+
+
+def test_devices_that_are_left_out_are_nowhere_and_each_virtual_cpu_is_somewhere(
+    private_libvirtd: PrivateLibvirt, alpha: libvirt.virDomain, start_hostd: StartHostd
+) -> None:
+    alpha.destroy()
+    xml = alpha.XMLDesc().replace("</devices>", f"{DRIVE}<interface type='user'/></devices>")
+    alpha = private_libvirtd.connection.defineXML(xml)
+    alpha.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    hostd = start_hostd(private_libvirtd.uri, more=CHOSEN)
+    hostd.wait_for_sample("libvirt_domain_block_stats_capacity_bytes", {"target_device": "vda"})
+    hostd.wait_for_sample("libvirt_domain_disk_errors", {"domain": "alpha"})
+    assert hostd.wait_for_sample("libvirt_domain_vcpu_cpu", {"domain": "alpha", "vcpu": "0"}) >= 0
+    devices = {sample.labels["target_device"] for sample in hostd.samples() if "target_device" in sample.labels}
+    assert devices == {"vda", "#1"}

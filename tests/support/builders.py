@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hostd.model.block import BlockLimits, BlockStats, Bucket, IntervalLatency, LatencyHistogram
+from hostd.model.block import BlockLimits, BlockStats, Bucket, IntervalLatency, IoTune, LatencyHistogram
 from hostd.model.details import Details, DiskError, Job, Messages, Snapshots
 from hostd.model.devices import Disk, Hardware, Interface
 from hostd.model.domain import Channel, Domain, DomainFacts, Guest
 from hostd.model.host import Capabilities, Connection, ConnectionFacts, Cpu, Host, Ksm, NumaCell, Pages, Topology
-from hostd.model.kvm import DirtyRate, IothreadStats, KvmStat, RareStats, VcpuDirtyRate
+from hostd.model.kvm import DirtyRate, IothreadStats, KvmStat, RareStats, VcpuDirtyRate, VcpuPlace
 from hostd.model.notice import Notice
 from hostd.model.objects import Countable, Network, Objects
 from hostd.model.perf import BandwidthNode, CacheBank, EnergyReading, Monitor, PerfStats
@@ -36,7 +36,11 @@ UUID = "11111111-1111-4111-8111-111111111111"
 OTHER_UUID = "22222222-2222-4222-8222-222222222222"
 
 CONNECTION_FACTS = ConnectionFacts(
-    driver="QEMU", libvirt_version="9.0.0", hypervisor_version="7.2.0", hostname="host1.example"
+    driver="QEMU",
+    libvirt_version="9.0.0",
+    library_version="9.1.0",
+    hypervisor_version="7.2.0",
+    hostname="host1.example",
 )
 
 HOST = Host(
@@ -227,6 +231,7 @@ RARE = RareStats(
         bytes_per_second=50 << 20,
         vcpus=(VcpuDirtyRate(number=0, bytes_per_second=30 << 20),),
     ),
+    vcpu_places=(VcpuPlace(number=0, cpu=13),),
 )
 
 STATS = DomainStats(
@@ -340,6 +345,29 @@ PROCESS = ProcessStats(
     ),
 )
 
+IOTUNE = IoTune(
+    group="gold",
+    total_bytes_per_second=300_001,
+    read_bytes_per_second=300_002,
+    write_bytes_per_second=300_003,
+    total_requests_per_second=300_004,
+    read_requests_per_second=300_005,
+    write_requests_per_second=300_006,
+    total_burst_bytes_per_second=300_007,
+    read_burst_bytes_per_second=300_008,
+    write_burst_bytes_per_second=300_009,
+    total_burst_requests_per_second=300_010,
+    read_burst_requests_per_second=300_011,
+    write_burst_requests_per_second=300_012,
+    total_burst_bytes_seconds=300_013,
+    read_burst_bytes_seconds=300_014,
+    write_burst_bytes_seconds=300_015,
+    total_burst_requests_seconds=300_016,
+    read_burst_requests_seconds=300_017,
+    write_burst_requests_seconds=300_018,
+    request_bytes=300_019,
+)
+
 HARDWARE = Hardware(
     disks=(
         Disk(
@@ -356,6 +384,7 @@ HARDWARE = Hardware(
             discard="unmap",
             io="native",
             serial="S1",
+            iotune=IOTUNE,
             backing_images=3,
         ),
     ),
@@ -401,6 +430,7 @@ DETAILS = Details(
     snapshots=Snapshots(count=6, oldest_at=1_690_000_000, newest_at=1_695_000_000),
     job=Job(
         operation="migration_out",
+        kind="bounded",
         elapsed_seconds=1.5,
         remaining_seconds=2.5,
         setup_seconds=3.5,

@@ -11,6 +11,7 @@ from hostd.hypervisor import (
     Notice,
 )
 from hostd.hypervisor.adapter import LibvirtAdapter
+from hostd.hypervisor.selection import ALL_DEVICES, Devices
 from hostd.model.stats import DomainStats
 
 Binding: TypeAlias = Any  # libvirt's own has no types
@@ -34,11 +35,18 @@ NODE = """<node>
 
 
 def adapter_of(
-    uri: str, storage: StorageSettings | None = None, sampling: SamplingSettings | None = None
+    uri: str,
+    storage: StorageSettings | None = None,
+    sampling: SamplingSettings | None = None,
+    devices: Devices = ALL_DEVICES,
 ) -> LibvirtAdapter:
     settings = ConnectionSettings(uri=uri, deadline_seconds=DEADLINE)
     return LibvirtAdapter(
-        settings, channel_name=NAME, sampling=sampling or SamplingSettings(), storage=storage or StorageSettings()
+        settings,
+        channel_name=NAME,
+        sampling=sampling or SamplingSettings(),
+        storage=storage or StorageSettings(),
+        devices=devices,
     )
 
 

@@ -1,17 +1,28 @@
-"""The groups that are asked for now and then: IOTHREAD, DIRTYRATE and VM."""
+"""What is asked for now and then: the groups IOTHREAD, DIRTYRATE and VM, and where virtual CPUs are."""
 
 from collections.abc import Sequence
 
 from hostd.hypervisor.decode.kvm import kvm_of
-from hostd.hypervisor.decode.values import Params, count_of, mib_of, numbers_in, seconds_of, text_of
+from hostd.hypervisor.decode.values import Params, count_of, each, mib_of, numbers_in, seconds_of, text_of
 from hostd.hypervisor.names import named
-from hostd.model.kvm import DIRTY_RATE_STATUSES, DirtyRate, IothreadStats, RareStats, VcpuDirtyRate
+from hostd.model.kvm import DIRTY_RATE_STATUSES, DirtyRate, IothreadStats, RareStats, VcpuDirtyRate, VcpuPlace
 
 
 def rare_of(params: Params, kvm_stats: Sequence[str]) -> RareStats | None:
     """What is told of these groups; None where nothing is, for they were not asked or the domain was busy."""
-    rare = RareStats(kvm=kvm_of(params, "vm", kvm_stats), iothreads=_iothreads(params), dirty_rate=_dirty_rate(params))
+    rare = RareStats(
+        kvm=kvm_of(params, "vm", kvm_stats),
+        iothreads=_iothreads(params),
+        dirty_rate=_dirty_rate(params),
+        vcpu_places=each(params, "vcpu.maximum", "vcpu", _place),
+    )
     return None if rare == RareStats() and "iothread.count" not in params else rare
+
+
+def _place(params: Params, number: int, prefix: str) -> VcpuPlace | None:
+    """Under the key that `percall` gives it, for no group of statistics has it."""
+    cpu = count_of(params, f"{prefix}.cpu")
+    return None if cpu is None else VcpuPlace(number=number, cpu=cpu)
 
 
 def _iothreads(params: Params) -> tuple[IothreadStats, ...]:

@@ -44,7 +44,7 @@ async def test_connecting_tells_what_was_reached() -> None:
     default = adapter_of("test:///default")
     facts = await default.connect(ignore)
     assert facts.driver == "TEST"
-    assert facts.libvirt_version == link.dotted(libvirt.getVersion())
+    assert facts.libvirt_version == facts.library_version == link.dotted(libvirt.getVersion())
     assert (facts.hypervisor_version, facts.hostname) == ("0.0.2", socket.gethostname())
     await default.close()
 

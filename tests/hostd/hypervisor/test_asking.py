@@ -14,7 +14,8 @@ from hostd.hypervisor import (
     TimedOut,
 )
 from hostd.hypervisor.adapter import LibvirtAdapter
-from hostd.model.kvm import KvmStat, RareStats
+from hostd.hypervisor.selection import ALL_DEVICES, Devices, Selection
+from hostd.model.kvm import KvmStat, RareStats, VcpuPlace
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, Survey
 from tests.support.running import until
 from tests.support.testdriver import (
@@ -197,9 +198,9 @@ def bits(*names: str) -> int:
     return int(found)
 
 
-async def asking(sampling: SamplingSettings) -> DomainStats:
+async def asking(sampling: SamplingSettings, devices: Devices = ALL_DEVICES) -> DomainStats:
     """What comes of a survey, a question, and one for all there is."""
-    subject = adapter_of("test:///default", sampling=sampling)
+    subject = adapter_of("test:///default", sampling=sampling, devices=devices)
     await subject.connect(ignore)
     await subject.survey()
     await subject.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True)
@@ -243,12 +244,55 @@ async def test_of_kvms_own_statistics_those_are_taken_that_are_wanted(monkeypatc
     assert stats.rare == RareStats(kvm=(KvmStat(name="pages_2m", current=6),))
 
 
+async def test_where_virtual_cpus_are_is_asked_with_what_is_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bulk call does not tell it."""
+    looks: list[Binding] = []
+
+    def vcpus(domain: Binding) -> tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]:
+        looks.append(domain)
+        return [(0, 1, 5, 6), (1, 1, 5, -1), (3, 1, 5, 0)], []
+
+    Bulk(monkeypatch, {"cpu.time": 1, "vcpu.maximum": 4})
+    monkeypatch.setattr(libvirt.virDomain, "vcpus", vcpus)
+    stats = await asking(SamplingSettings())
+    assert stats.rare == RareStats(vcpu_places=(VcpuPlace(number=0, cpu=6), VcpuPlace(number=3, cpu=0)))
+    assert len(looks) == 1
+    await asking(SamplingSettings(groups=("block",)))
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize("code", [libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_INVALID])
+async def test_a_domain_that_cannot_say_where_its_virtual_cpus_are_says_the_rest(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    Bulk(monkeypatch, {"cpu.time": 2_000_000_000, "iothread.count": 0})
+    monkeypatch.setattr(libvirt.virDomain, "vcpus", refusing(code))
+    stats = await asking(SamplingSettings())
+    assert (stats.cpu.time_seconds, stats.rare) == (2, RareStats())
+
+
+async def test_the_test_drivers_virtual_cpus_are_each_on_a_cpu(hypervisor: LibvirtAdapter) -> None:
+    rare = (await numbers_of(hypervisor))[DEFAULT_UUID].rare
+    assert rare is not None
+    assert [place.number for place in rare.vcpu_places] == [0, 1]
+
+
+async def test_a_group_of_devices_that_are_all_left_out_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    bulk = Bulk(monkeypatch, {"cpu.time": 1})
+    nothing = Selection(exclude=("vd*", "*"))
+    await asking(SamplingSettings(groups=("cpu_total", "block", "interface")), Devices(disks=nothing))
+    assert (bulk.surveyed, set(bulk.asked)) == ([bits("INTERFACE")], {bits("CPU_TOTAL")})
+    bulk = Bulk(monkeypatch, {"cpu.time": 1})
+    await asking(SamplingSettings(groups=("cpu_total", "block", "interface")), Devices(interfaces=nothing))
+    assert (bulk.surveyed, set(bulk.asked)) == ([bits()], {bits("CPU_TOTAL", "BLOCK")})
+
+
 @pytest.mark.parametrize(
     ("group", "known"),
     [
         ("cpu_total", {"cpu"}),
         ("balloon", {"balloon"}),
-        ("vcpu", {"vcpus", "vcpus_current", "vcpus_maximum"}),
+        ("vcpu", {"vcpus", "vcpus_current", "vcpus_maximum", "rare"}),
         ("interface", {"interfaces"}),
         ("block", {"blocks"}),
         ("perf", set()),

@@ -155,7 +155,8 @@ async def test_the_job_that_runs_is_asked_about_and_the_disks_are_not(
     monkeypatch.setattr(libvirt.virDomain, "controlInfo", control(ControlState.JOB))
     monkeypatch.setattr(libvirt.virDomain, "jobStats", lambda _: {"type": 2, "operation": 5, "time_elapsed": 1500})
     found = await detailed(hypervisor)
-    assert (found.job, found.disk_errors) == (Job(operation="migration_out", elapsed_seconds=1.5), None)
+    assert found.job == Job(operation="migration_out", kind="unbounded", elapsed_seconds=1.5)
+    assert found.disk_errors is None
 
 
 @pytest.mark.parametrize("state", [ControlState.OK, ControlState.JOB])
@@ -164,7 +165,9 @@ async def test_a_job_can_be_asked_after_alone_also_where_the_control_state_says_
 ) -> None:
     monkeypatch.setattr(libvirt.virDomain, "controlInfo", control(state))
     monkeypatch.setattr(libvirt.virDomain, "jobStats", lambda _: {"type": 2, "operation": 9})
-    assert await hypervisor.ask_job(DEFAULT_UUID, deadline_seconds=DEADLINE) == Job(operation="backup")
+    assert await hypervisor.ask_job(DEFAULT_UUID, deadline_seconds=DEADLINE) == Job(
+        operation="backup", kind="unbounded"
+    )
     monkeypatch.setattr(libvirt.virDomain, "jobStats", lambda _: {"type": 0})
     assert await hypervisor.ask_job(DEFAULT_UUID, deadline_seconds=DEADLINE) == NO_JOB
     monkeypatch.setattr(libvirt.virDomain, "controlInfo", control(ControlState.OCCUPIED))

@@ -1,5 +1,6 @@
 """Disks, interfaces and other devices in a domain's XML."""
 
+from dataclasses import fields
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostd.hypervisor.devices import hardware_of
+from hostd.hypervisor.selection import Devices, Selection
+from hostd.model.block import IoTune
 from hostd.model.devices import Disk, Hardware, Interface
 from tests.support.builders import NO_DEVICES
 
@@ -136,6 +139,69 @@ def test_a_balloon_that_tells_nothing_has_a_period_of_0_and_no_balloon_has_none(
 
 def test_a_domain_without_devices_has_none() -> None:
     assert hardware_of(ET.fromstring("<domain/>")) == Hardware(devices=NO_DEVICES)
+
+
+def limited(limits: str) -> IoTune | None:
+    (disk,) = hardware(f"<disk><target dev='vda'/><iotune>{limits}</iotune></disk>").disks
+    return disk.iotune
+
+
+def test_limits_of_a_disk_are_told_and_0_is_none() -> None:
+    """As libvirt 9.0 writes it while the domain runs, with the elements in any order."""
+    found = limited(
+        "<total_bytes_sec>1000000</total_bytes_sec><read_iops_sec>100</read_iops_sec><write_iops_sec>0</write_iops_sec>"
+        "<total_bytes_sec_max>2000000</total_bytes_sec_max><size_iops_sec>4096</size_iops_sec>"
+        "<group_name>gold</group_name><total_bytes_sec_max_length>5</total_bytes_sec_max_length>"
+    )
+    assert found == IoTune(
+        group="gold",
+        total_bytes_per_second=1_000_000,
+        read_requests_per_second=100,
+        total_burst_bytes_per_second=2_000_000,
+        total_burst_bytes_seconds=5,
+        request_bytes=4096,
+    )
+
+
+def test_a_burst_of_which_nobody_says_how_long_lasts_a_second() -> None:
+    found = limited("<write_iops_sec>1</write_iops_sec><write_iops_sec_max>2</write_iops_sec_max>")
+    assert found == IoTune(
+        write_requests_per_second=1, write_burst_requests_per_second=2, write_burst_requests_seconds=1
+    )
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        "",
+        "<read_bytes_sec>0</read_bytes_sec>",
+        "<group_name>gold</group_name>",
+        "<read_bytes_sec>-1</read_bytes_sec>",
+        "<read_bytes_sec>much</read_bytes_sec>",
+        "<read_bytes_sec>٣</read_bytes_sec>",
+        "<swimming>1</swimming>",
+    ],
+)
+def test_what_is_no_limit_is_none(limits: str) -> None:
+    assert limited(limits) is None
+
+
+def test_every_limit_of_libvirts_is_read() -> None:
+    kinds = ("bytes_sec", "iops_sec", "bytes_sec_max", "iops_sec_max", "bytes_sec_max_length", "iops_sec_max_length")
+    names = [f"{operation}_{kind}" for operation in ("total", "read", "write") for kind in kinds] + ["size_iops_sec"]
+    found = limited("".join(f"<{name}>{number}</{name}>" for number, name in enumerate(names, 1)))
+    assert found is not None
+    numbers = [getattr(found, field.name) for field in fields(found) if field.name != "group"]
+    assert sorted(numbers) == list(range(1, len(names) + 1))
+
+
+def test_disks_and_interfaces_that_are_left_out_move_no_other() -> None:
+    wanted = Devices(disks=Selection(exclude=("hd*", "vdb")), interfaces=Selection(include=("tap*", "#*")))
+    document = ET.fromstring(f"<domain><devices>{DISKS}{INTERFACES}</devices></domain>")
+    found = hardware_of(document, wanted)
+    assert [disk.device for disk in found.disks] == ["vda", "sda", "sdb"]
+    assert [interface.device for interface in found.interfaces] == ["tap70e2a1a6-00", "#1", "#4"]
+    assert found.interfaces == tuple(each for each in hardware(INTERFACES).interfaces if each.index in {0, 1, 4})
 
 
 @given(st.integers(min_value=0, max_value=300))

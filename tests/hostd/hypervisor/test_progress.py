@@ -41,6 +41,7 @@ MIGRATION = {  # QEMU's, over libvirt 9.0
 def test_a_migration_is_told_in_base_units() -> None:
     assert job(MIGRATION) == Job(
         operation="migration_out",
+        kind="unbounded",
         elapsed_seconds=6.5,
         setup_seconds=0.012,
         downtime_seconds=0.3,
@@ -67,12 +68,14 @@ def test_a_migration_is_told_in_base_units() -> None:
 
 def test_a_backup_tells_of_its_own() -> None:
     backup = job({"type": 2, "operation": 9, "disk_temp_used": 7, "disk_temp_total": 8, "vfio_data_transferred": 0})
-    assert backup == Job(operation="backup", disk_temporary_used_bytes=7, disk_temporary_total_bytes=8, vfio_bytes=0)
+    told = {"disk_temporary_used_bytes": 7, "disk_temporary_total_bytes": 8, "vfio_bytes": 0}
+    assert backup == Job(operation="backup", kind="unbounded", **told)
 
 
 def test_only_a_job_that_knows_its_end_tells_how_long_it_takes() -> None:
-    assert job({"type": 1, "operation": 2, "time_remaining": 1500}) == Job(operation="save", remaining_seconds=1.5)
-    assert job({"type": 2, "operation": 2, "time_remaining": 1500}) == Job(operation="save")
+    bounded = Job(operation="save", kind="bounded", remaining_seconds=1.5)
+    assert job({"type": 1, "operation": 2, "time_remaining": 1500}) == bounded
+    assert job({"type": 2, "operation": 2, "time_remaining": 1500}) == Job(operation="save", kind="unbounded")
 
 
 @pytest.mark.parametrize("params", [{}, {"type": 0}, {"type": 0, "time_elapsed": 5}])
@@ -81,14 +84,22 @@ def test_without_a_job_there_is_none(params: dict[str, object]) -> None:
 
 
 def test_an_operation_that_is_newer_than_this_is_its_number() -> None:
-    assert job({"type": 2, "operation": 77}) == Job(operation="77")
-    assert job({"type": 2}) == Job(operation="unknown")
+    assert job({"type": 2, "operation": 77}) == Job(operation="77", kind="unbounded")
+    assert job({"type": 2}) == Job(operation="unknown", kind="unbounded")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(1, "bounded"), (2, "unbounded"), (3, "completed"), (4, "failed"), (5, "cancelled"), (6, "6")],
+)
+def test_of_what_kind_a_job_is_libvirt_says_by_number(number: int, kind: str) -> None:
+    assert job({"type": number, "operation": 2}) == Job(operation="save", kind=kind)
 
 
 @given(st.dictionaries(st.sampled_from([*MIGRATION, "other"]), st.integers() | st.floats() | st.text() | st.booleans()))
 def test_any_parameters_are_a_job_whose_numbers_are_counts_or_not_known(params: dict[str, object]) -> None:
     found = job(params)
-    numbers = [getattr(found, field.name) for field in fields(found) if field.name != "operation"]
+    numbers = [getattr(found, field.name) for field in fields(found) if field.name not in {"operation", "kind"}]
     assert all(number is None or number >= 0 for number in numbers)
 
 

@@ -11,7 +11,6 @@ from hostd import telemetry
 from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import NoSuchDomain, Notice
 from hostd.hypervisor.adapter import LibvirtAdapter
-from hostd.hypervisor.questions import Wanted
 from hostd.labels import PRESETS, Rule, Rules
 
 Binding: TypeAlias = Any  # libvirt's own has no types
@@ -120,9 +119,3 @@ async def test_metadata_becomes_labels_and_what_is_too_long_is_cut_and_counted(o
     assert listed["web-1"].promoted == (("team", "blue"),)
     assert listed["web-1"].managers["nova"][0] == "shop"
     assert listed["db"].promoted == (("team", "x" * 256),)
-
-
-def test_without_patterns_all_are_wanted() -> None:
-    assert Wanted().is_all
-    assert Wanted().has("")
-    assert not Wanted(exclude=("a",)).is_all

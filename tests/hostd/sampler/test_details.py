@@ -18,7 +18,7 @@ from tests.support.builders import facts, shut_off, world
 from tests.support.hypervisor import FakeHypervisor
 
 SETTINGS = SamplingSettings(interval_seconds=10.0, details_interval_seconds=300.0, max_unresponsive_domains=3)
-BACKUP = Job(operation="backup")
+BACKUP = Job(operation="backup", kind="unbounded")
 ANSWERED = Sample(stats=DomainStats(), has_answered=True, control=Control(state=ControlState.OK))
 
 

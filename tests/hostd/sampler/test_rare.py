@@ -1,5 +1,7 @@
 """What is asked for now and then: when, and how long the last answer stands."""
 
+from dataclasses import replace
+
 import pytest
 
 from hostd.model.kvm import RareStats
@@ -28,7 +30,7 @@ def test_in_between_the_last_answer_stands_as_the_same_object_and_for_three_inte
 
 def test_an_answer_that_says_the_same_is_the_same_object(rare: Rare) -> None:
     rare.known(RARE, 1000)
-    again = RareStats(kvm=RARE.kvm, iothreads=RARE.iothreads, dirty_rate=RARE.dirty_rate)
+    again = replace(RARE)
     assert rare.known(again, 1060) is RARE
     assert rare.known(None, 1061 + 120) is RARE
     assert rare.known(RareStats(), 1190) == RareStats()
