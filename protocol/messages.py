@@ -23,7 +23,7 @@ MAX_FILESYSTEMS = 64
 MAX_EVENTS = 64
 MAX_DETAILS = 16
 MAX_WINDOW = 16
-"""However many frames a guest grants: no more than these are on their way to it unacknowledged."""
+"""However many messages a guest grants: no more than these are on their way to it unacknowledged."""
 
 MAX_CHUNK_BYTES = 30 * 1024
 MAX_CHUNKS = 9
@@ -40,6 +40,8 @@ _NAME = Text(64)
 _PATH = Text(128)
 _CAPABILITIES = Several(_NAME, 32)
 _KIND = Token(64)
+_CLOCK = Number(0, 253_402_300_799)  # seconds since 1970, to the end of the last year that Python's datetime knows
+_SPAN = Number(0, 1e10)  # seconds, 300 years: a moment less this or more is still one
 _IDENTITY = Integer(1, 0x7FFF_FFFF_FFFF_FFFF)  # fits a signed 64-bit column
 _SEVERITY = Choice(SEVERITIES)
 
@@ -74,7 +76,7 @@ class Hello:
     machine: str | None = wire(_NAME, default=None)
     hostname: str | None = wire(_PATH, default=None)
     instance: int | None = wire(_NONCE, default=None)  # drawn when the agent started: another one is another agent
-    window: int | None = wire(Integer(1, 0xFF), default=None)  # credit: so many unacknowledged frames; unknown is 1
+    window: int | None = wire(Integer(1, 0xFF), default=None)  # credit: so many unacknowledged messages; unknown is 1
     journal: int | None = wire(_IDENTITY, default=None)  # which list the numbers of this guest's events belong to
     events_acknowledged: int | None = wire(_COUNT, default=None)  # of that journal; what is after it will come
     events_written: int | None = wire(_COUNT, default=None)  # the highest number in that journal
@@ -109,7 +111,7 @@ class Goodbye:
 
 @dataclass(frozen=True)
 class Ack:
-    """Guest: that frame and all before it arrived; the host may send as many more."""
+    """Guest: the frame of this number arrived, and what was before it has arrived or never will: all that is credit."""
 
     sequence: int = wire(_UNSIGNED_32)
 
@@ -141,7 +143,7 @@ class Event:
     severity: str = wire(_SEVERITY)
     text: str = wire(Text(512))
     details: tuple[Detail, ...] = wire(Several(Record(Detail), MAX_DETAILS), default=())
-    age_seconds: float | None = wire(Number(), default=None)  # when it was sent, by the guest's boot clock
+    age_seconds: float | None = wire(_SPAN, default=None)  # when it was sent, by the guest's boot clock
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class Notice:
     severity: str = wire(_SEVERITY)
     text: str = wire(Text(512))
     details: tuple[Detail, ...] = wire(Several(Record(Detail), MAX_DETAILS), default=())
-    deadline_seconds: float | None = wire(Number(), default=None)  # from now; after that the answer is of no use
+    deadline_seconds: float | None = wire(_SPAN, default=None)  # from now; after that the answer is of no use
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,7 @@ class Report:
     filesystems_left_out: int | None = wire(_COUNT, default=None)  # mounted, but over MAX_FILESYSTEMS
     dropped_frames: int | None = wire(_COUNT, default=None)  # of the host's, since the agent started
     drops: tuple[Drop, ...] | None = wire(Several(Record(Drop), 32), default=None)  # the same by reason
-    time_seconds: float | None = wire(Number(), default=None)  # the guest's clock; only its distance is ever told
+    time_seconds: float | None = wire(_CLOCK, default=None)  # the guest's clock; only its distance is ever told
     events_lost: int | None = wire(_COUNT, default=None)  # that the journal had no room for, since it was begun
 
 
@@ -278,7 +280,7 @@ class Metrics:
     host_load5: float | None = wire(Number(), default=None, about="Load of the host over 5 minutes.")
     host_load15: float | None = wire(Number(), default=None, about="Load of the host over 15 minutes.")
     host_time_seconds: float | None = wire(
-        Number(), default=None, about="The host's clock when it sent these values, in seconds since 1970."
+        _CLOCK, default=None, about="The host's clock when it sent these values, in seconds since 1970."
     )
     domain_cpu_time_seconds_total: float | None = wire(
         Number(), default=None, about="CPU time the host has spent on this domain since its start."
