@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from protocol import schema
-from protocol.messages import MESSAGES, Chunk, Role
+from protocol.connection import TRANSITIONS, State
+from protocol.messages import MESSAGES, Chunk, Role, Welcome
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -82,8 +83,9 @@ def any_message() -> SearchStrategy[Any]:
 
 
 def any_message_of(role: Role) -> SearchStrategy[Any]:
-    """Every value of every message that a caller at that end may send in a session."""
-    rows = [row for row in MESSAGES if role in row.senders and not row.is_greeting and row.message is not Chunk]
+    """Every value of every message that a caller at that end may say in a session that goes on."""
+    going_on = {message for (_, message), state in TRANSITIONS.items() if state is State.OPEN} - {Chunk, Welcome}
+    rows = [row for row in MESSAGES if role in row.senders and row.message in going_on]
     return st.one_of([messages_of(row.message) for row in rows])
 
 
