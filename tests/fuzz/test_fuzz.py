@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from tests.support import hostile_bytes
 if TYPE_CHECKING:
     from protocol.connection import Message
 
+ROOT = Path(__file__).parents[2]
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 TRIES = settings(max_examples=300)
 A_FEW_TRIES = settings(max_examples=100)  # where an example takes long to think of
@@ -30,6 +33,12 @@ NUMBERS = [row.number for row in MESSAGES]
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=9) | st.binary()
 ANYTHING = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=8), max_leaves=12)
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0, 1, 40, 5000]), st.binary(max_size=40)), max_size=4)
+
+
+def test_the_search_without_atheris_starts_from_the_corpus() -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "--blind", "--seconds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.endswith("nothing found\n"), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
