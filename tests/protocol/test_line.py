@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.connection import Connection, Dropped, Received, State
@@ -43,6 +43,7 @@ STEP = st.one_of(
     st.tuples(st.just("repeat"), SIDES, st.floats(0, 1), st.sampled_from([20, 300, 40_000])),
     st.tuples(st.just("add"), SIDES, st.binary(max_size=20)),
 )
+TRIES = settings(max_examples=300)
 BEGINNING = st.sampled_from([[("heal",)], [("heal",), ("say", (Role.GUEST, "long"))], []])
 STEPS = st.builds(list.__add__, BEGINNING, st.lists(STEP, min_size=10, max_size=60) | st.lists(STEP, max_size=10))
 """Most begin in a session, and are long enough for something to go wrong in it."""
@@ -205,6 +206,7 @@ def after(steps: list[tuple[object, ...]]) -> Line:
 
 
 @given(STEPS)
+@TRIES
 def test_nothing_is_heard_that_was_not_said(steps: list[tuple[object, ...]]) -> None:
     line = after(steps)
     for role in Role:
@@ -212,6 +214,7 @@ def test_nothing_is_heard_that_was_not_said(steps: list[tuple[object, ...]]) -> 
 
 
 @given(STEPS)
+@TRIES
 def test_nothing_in_a_session_is_heard_twice_or_out_of_order(steps: list[tuple[object, ...]]) -> None:
     line = after(steps)
     for role in Role:
@@ -224,6 +227,7 @@ def test_nothing_in_a_session_is_heard_twice_or_out_of_order(steps: list[tuple[o
 
 
 @given(STEPS)
+@TRIES
 def test_every_event_counts_once_in_order_and_none_is_forgotten_before(steps: list[tuple[object, ...]]) -> None:
     line = after(steps)
     kept = [event.number for event in line.journal]
@@ -233,6 +237,7 @@ def test_every_event_counts_once_in_order_and_none_is_forgotten_before(steps: li
 
 
 @given(STEPS)
+@TRIES
 def test_never_more_is_on_its_way_to_the_guest_than_it_granted(steps: list[tuple[object, ...]]) -> None:
     line = after(steps)
     host = line.ends[Role.HOST]
@@ -241,6 +246,7 @@ def test_never_more_is_on_its_way_to_the_guest_than_it_granted(steps: list[tuple
 
 
 @given(STEPS)
+@TRIES
 def test_a_fresh_greeting_on_a_quiet_line_heals_everything(steps: list[tuple[object, ...]]) -> None:
     line = after(steps)
     line.heal()
@@ -257,6 +263,7 @@ def test_a_fresh_greeting_on_a_quiet_line_heals_everything(steps: list[tuple[obj
 
 
 @given(STEPS)
+@TRIES
 def test_what_was_kept_is_said_again_after_a_greeting_until_nothing_is_left(steps: list[tuple[object, ...]]) -> None:
     line = after(steps)
     line.heal()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import tracemalloc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,20 @@ def test_a_message_with_one_field_replaced_is_refused_or_right(message: Message,
 def test_a_hostile_body_is_refused(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         schema.unpack(RECORDS[Hello], body)
+
+
+@pytest.mark.parametrize("item", [b"\x90", b"\x91\xc0", b"\x91\x90", b"\xa1a", b"\xcb" + b"\1" * 8, b"\xc4\0"])
+def test_a_body_takes_at_most_forty_times_its_length_while_it_is_decoded(item: bytes) -> None:
+    """In a field that this version does not know, where only the decoder's own limits hold."""
+    group = msgpack.packb([None] * 250).replace(b"\xc0", item)
+    body = b"\xdc\0\xff" + b"\xc0" * 11 + group * 244
+    tracemalloc.start()
+    try:
+        schema.unpack(RECORDS[Report], body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * len(body)
 
 
 @pytest.mark.parametrize("value", [None, True, False, 1.0, "1", b"1", -1, 10, 2**64, [1]])
