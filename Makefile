@@ -57,8 +57,14 @@ guestagent.pyz: venv ## the guest agent as one file that needs nothing but Pytho
 	@$(BIN)/python packaging/build_pyz.py
 
 .PHONY: docs
-docs: venv ## write docs/metrics.md anew from the tables of metrics
+docs: venv ## write docs/metrics.md and docs/wire.md anew from the tables
 	@PYTHONPATH=. $(BIN)/python packaging/write_metrics_page.py
+	@PYTHONPATH=. $(BIN)/python packaging/write_wire_page.py
+
+# With coverage where atheris is: .venv/bin/pip install --group fuzz
+.PHONY: fuzz
+fuzz: venv ## search for bytes that break the wire's contract (ARGS="--seconds 60")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 .PHONY: lab-up
 lab-up: setup guestagent.pyz ## start a private libvirt with two guests and leave it running

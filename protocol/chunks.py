@@ -1,7 +1,8 @@
 """A message longer than a frame, cut into chunks and put together again: pure, and bounded.
 
-Cutting is here and not in the framing so that a long message never keeps short ones waiting: between two of its chunks
-anything else may pass. A line that loses one chunk loses the message, and no other.
+The chunks of a message are numbered one after the other and nothing is sent between them: what comes instead of the
+next one says at once that the rest is lost, and parts of two messages are never taken for one. A line that loses a
+chunk loses the message, and no other.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Assembly:
         self._parts: list[bytes] = []
         self._kind = 0
         self._of = 0
+        self._due = 0  # the sequence number of the next chunk
 
     @property
     def is_unfinished(self) -> bool:
@@ -52,23 +54,33 @@ class Assembly:
         """Forget what there is of a message."""
         self._parts = []
 
-    def add(self, chunk: Chunk) -> bytes | None:
-        """The body that `chunk` completes, if it does.
+    def is_cut_short_by(self, sequence: int, chunk: Chunk | None) -> bool:
+        """Whether a frame of that number means that the rest of the unfinished message will never come.
+
+        Its chunks have numbers one after the other: two messages that each lost a part never become one.
+        """
+        if not self._parts:
+            return False
+        return chunk is None or (sequence, chunk.kind, chunk.of, chunk.index) != (
+            self._due,
+            self._kind,
+            self._of,
+            len(self._parts),
+        )
+
+    def add(self, chunk: Chunk, sequence: int) -> bytes | None:
+        """The body that `chunk` completes, if it does; `is_cut_short_by` has been asked before.
 
         Raises:
-            RemoteProtocolError: it does not follow the last one, or the whole is too long; the message is lost.
+            RemoteProtocolError: the beginning is missing, or the whole is too long; the message is lost.
 
         """
-        if chunk.index == 0 and not self._parts:
+        if not self._parts:
+            if chunk.index:
+                raise RemoteProtocolError(DropReason.CHUNK, f"{chunk.index} of {chunk.of} came where 0 was due")
             self._kind, self._of = chunk.kind, chunk.of
-        elif (chunk.kind, chunk.of, chunk.index) != (self._kind, self._of, len(self._parts)):
-            begun = len(self._parts)
-            self.reset()
-            if chunk.index == 0:  # of another message: that one may still become whole
-                self._kind, self._of = chunk.kind, chunk.of
-                self._parts = [chunk.data]
-            raise RemoteProtocolError(DropReason.CHUNK, f"{chunk.index} of {chunk.of} came where {begun} was due")
         self._parts.append(chunk.data)
+        self._due = sequence + 1
         if len(self._parts) < self._of:
             return None
         body = b"".join(self._parts)

@@ -54,7 +54,6 @@ Message = Union[
     Welcome,
     Refusal,
     Goodbye,
-    Chunk,
     Report,
     Events,
     EventsTaken,
@@ -168,17 +167,22 @@ class Connection:
     def send(self, message: Message) -> tuple[bytes, ...]:
         """The frames of `message`, each to be given to the port in one write; more than one if it is long.
 
+        They have to go out in the order of the sends, nothing between the frames of one: their numbers say so.
+
         Raises:
             LocalProtocolError: this side may not send it now, or it is too long. The state is unchanged.
 
         """
         row = _BY_CLASS[type(message)]
         following = TRANSITIONS.get((self.state, type(message)))
-        if self.role not in row.senders or following is None:
+        if self.role not in row.senders or following is None or row.message is Chunk:
             msg = f"the {self.role.value} may not send {type(message).__name__} while {self.state.value}"
             raise LocalProtocolError(msg)
         if row.costs_credit and self.credit == 0:
             msg = f"{len(self._unacknowledged)} messages are not acknowledged; {type(message).__name__} has to wait"
+            raise LocalProtocolError(msg)
+        if isinstance(message, (Welcome, Refusal)) and message.nonce != self._nonce:
+            msg = f"{type(message).__name__} has to carry the nonce of the hello that it answers"
             raise LocalProtocolError(msg)
         frames = tuple(self._frames(row, message))
         if not row.is_greeting:
@@ -194,12 +198,9 @@ class Connection:
             try:
                 if isinstance(piece, RemoteProtocolError):
                     raise piece
-                received = self._accept(framing.decode(piece, self._seed_of))
+                yield from self._accept(framing.decode(piece, self._seed_of))
             except RemoteProtocolError as error:
                 yield Dropped(error.reason, error.detail)
-            else:
-                if received is not None:
-                    yield received
 
     def _frames(self, row: Row, message: Message) -> Iterator[bytes]:
         body = schema.pack(_RECORDS[row.message], message)
@@ -217,21 +218,24 @@ class Connection:
             frame = framing.Frame(type=number, session=self._session, sequence=sequence, body=part)
             yield framing.encode(frame, self._seed)
 
-    def _accept(self, frame: framing.Frame) -> Received | None:
-        """The message that the frame completes; `None` for a part of one. The number is used up only if it is well."""
+    def _accept(self, frame: framing.Frame) -> Iterator[Received | Dropped]:
+        """What the frame completes, and what it shows to be lost. Its number is used up only if it is well."""
         row = self._row(frame.type)
         self._check_session(row, frame)
-        if row.message is Chunk:
-            return self._accept_chunk(schema.unpack(_RECORDS[Chunk], frame.body), frame.sequence)
-        return self._accept_message(row, frame.body, frame.sequence)
-
-    def _accept_chunk(self, chunk: Chunk, sequence: int) -> Received | None:
+        chunk: Chunk | None = schema.unpack(_RECORDS[Chunk], frame.body) if row.message is Chunk else None
+        if not row.is_greeting and self._assembly.is_cut_short_by(frame.sequence, chunk):
+            self._assembly.reset()
+            yield Dropped(DropReason.CHUNK, f"{row.message.__name__} {frame.sequence} came before a message was whole")
+        if chunk is None:
+            yield self._accept_message(row, frame.body, frame.sequence)
+            return
         row = self._row(chunk.kind)
         if row.is_greeting or row.message is Chunk:
             raise RemoteProtocolError(DropReason.CHUNK, f"{row.message.__name__} never comes in chunks")
-        self._received = sequence
-        body = self._assembly.add(chunk)
-        return None if body is None else self._accept_message(row, body, sequence)
+        self._received = frame.sequence
+        body = self._assembly.add(chunk, frame.sequence)
+        if body is not None:
+            yield self._accept_message(row, body, frame.sequence)
 
     def _accept_message(self, row: Row, body: bytes, sequence: int) -> Received:
         following = TRANSITIONS.get((self.state, row.message))
@@ -281,9 +285,9 @@ class Connection:
             self._session = message.session
             self._seed = zlib.crc32(_SEED.pack(message.nonce, message.session))
             self._window = self._granted
-        elif isinstance(message, Ack) and message.sequence in self._unacknowledged:
-            while self._unacknowledged.popleft() != message.sequence:
-                pass
+        elif isinstance(message, Ack) and message.sequence <= self._sent:
+            while self._unacknowledged and self._unacknowledged[0] <= message.sequence:
+                self._unacknowledged.popleft()
 
     def _end_session(self) -> None:
         self._assembly.reset()

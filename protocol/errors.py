@@ -10,19 +10,30 @@ import enum
 
 
 class DropReason(enum.Enum):
-    """Why a piece of input was thrown away; each is a counter's label on both sides."""
+    """Why a piece of input was thrown away; each is a counter's label on both sides, `about` its help."""
 
-    FRAMING = "framing"  # not COBS, or too short to be a frame: noise, or a frame cut in two
-    OVERSIZE = "oversize"  # no delimiter within the largest frame
-    CHECKSUM = "checksum"  # damaged on the way
-    VERSION = "version"  # a frame layout this side does not know
-    TYPE = "type"  # a message this side does not know
-    SCHEMA = "schema"  # a known message whose body breaks its rules
-    SENDER = "sender"  # a message only this side may send, come back to it
-    STATE = "state"  # a message that has no place in this state
-    SESSION = "session"  # from a session that is over
-    SEQUENCE = "sequence"  # seen before, or older than what was seen
-    CHUNK = "chunk"  # part of a longer message of which another part is missing
+    about: str
+
+    def __new__(cls, word: str, about: str) -> DropReason:  # noqa: D102, PYI034 - `Self` is of Python 3.11
+        reason = object.__new__(cls)
+        reason._value_ = word
+        reason.about = about
+        return reason
+
+    FRAMING = (
+        "framing",
+        "Not COBS, or too short to be a frame: noise, or a frame cut in two. A run of short pieces is one.",
+    )
+    OVERSIZE = "oversize", "No delimiter within the largest frame, or a message in chunks that is over the limit."
+    CHECKSUM = "checksum", "Damaged on the way, or of a session with the same number between others."
+    VERSION = "version", "A frame layout this side does not know."
+    TYPE = "type", "A message this side does not know."
+    SCHEMA = "schema", "A known message whose body breaks its rules."
+    SENDER = "sender", "A message only this side may send, come back to it."
+    STATE = "state", "A message that has no place in this state."
+    SESSION = "session", "Of a session that is over, or never was."
+    SEQUENCE = "sequence", "Seen before, or older than what was seen."
+    CHUNK = "chunk", "Part of a longer message of which another part is missing, or that may not come in parts."
 
 
 class ProtocolError(Exception):

@@ -31,6 +31,9 @@ DELIMITER = b"\0"
 HEADER = struct.Struct(">BBII")  # layout version, message type, session, sequence number
 CHECKSUM = struct.Struct(">I")
 _BLOCK_BYTES = 254  # the longest run of non-zero bytes that one COBS code byte can announce
+_CODES = tuple(bytes([length + 1]) for length in range(_BLOCK_BYTES + 1))  # by the length of the run
+_LEAST_STUFFED_BYTES = 1 + HEADER.size + CHECKSUM.size
+_MOST_STUFFED_BYTES = MAX_FRAME_BYTES - 2 * len(DELIMITER)
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,14 @@ def decode(stuffed: bytes, seed_of: Callable[[int], int | None] = lambda _: 0) -
 
 def stuff(content: bytes) -> bytes:
     """Consistent overhead byte stuffing (Cheshire and Baker, 1999): the same content without a zero byte."""
-    stuffed = bytearray()
-    for run in content.split(DELIMITER):
-        whole = len(run) - len(run) % _BLOCK_BYTES
-        for start in range(0, whole, _BLOCK_BYTES):
-            stuffed.append(_BLOCK_BYTES + 1)
-            stuffed += run[start : start + _BLOCK_BYTES]
-        stuffed.append(len(run) - whole + 1)
-        stuffed += run[whole:]
-    return bytes(stuffed)
+    runs = content.split(DELIMITER)
+    return b"".join([_CODES[len(run)] + run if len(run) < _BLOCK_BYTES else _blocks(run) for run in runs])
+
+
+def _blocks(run: bytes) -> bytes:
+    """A run that is longer than one code byte can announce."""
+    pieces = (run[start : start + _BLOCK_BYTES] for start in range(0, len(run) + 1, _BLOCK_BYTES))
+    return b"".join([_CODES[len(piece)] + piece for piece in pieces])
 
 
 def unstuff(stuffed: bytes) -> bytes:
@@ -103,26 +105,31 @@ def unstuff(stuffed: bytes) -> bytes:
         RemoteProtocolError: the input is empty, holds a zero, or announces more than it has.
 
     """
-    content = bytearray()
-    at, end = 0, len(stuffed)
+    if DELIMITER in stuffed:
+        raise RemoteProtocolError(DropReason.FRAMING, f"a zero at {stuffed.index(DELIMITER)}")
+    content = bytearray(stuffed)
+    starts, at, end = [1], 0, len(stuffed)
     while at < end:
         code = stuffed[at]
-        run = stuffed[at + 1 : at + code]
-        if code == 0 or len(run) != code - 1:
-            raise RemoteProtocolError(DropReason.FRAMING, f"code byte {code} at {at} of {end} does not fit")
-        content += run
+        content[at] = 0  # what a code byte stands for, but for the first and those after a whole block
         at += code
-        if code <= _BLOCK_BYTES and at < end:
-            content.append(0)
-    return bytes(content)
+        if code > _BLOCK_BYTES:
+            starts.append(at + 1)
+    if at != end or not end:
+        raise RemoteProtocolError(DropReason.FRAMING, f"{end} bytes announce {at}")
+    return b"".join([content[start : following - 1] for start, following in zip(starts, [*starts[1:], end + 1])])
 
 
 class Deframer:
-    """Cuts a byte stream at its delimiters; holds at most one frame's worth of an unfinished piece."""
+    """Cuts a byte stream at its delimiters; holds at most one frame's worth of an unfinished piece.
+
+    Pieces too short to be frames are told once for each run of them: telling costs more than a byte or two should.
+    """
 
     def __init__(self) -> None:
         self._unfinished = bytearray()
         self._is_skipping = False
+        self._is_debris = False  # the last piece was too short to be a frame
 
     @property
     def is_within_frame(self) -> bool:
@@ -130,26 +137,41 @@ class Deframer:
         return self._is_skipping or bool(self._unfinished)
 
     def feed(self, data: bytes) -> Iterator[bytes | RemoteProtocolError]:
-        """Each piece that `data` completes, in order; an overlong one as the error it is, once."""
-        *ended, rest = data.split(DELIMITER)
-        for piece in ended:
-            yield from self._extend(piece)
-            if self._unfinished:
-                yield bytes(self._unfinished)
-            self.reset()
+        """Each piece that `data` completes, in order; one that cannot be a frame as the error it is, once."""
+        first, *more = data.split(DELIMITER)
+        yield from self._extend(first)
+        if not more:
+            return
+        last = bytes(self._unfinished)
+        self._unfinished.clear()
+        self._is_skipping = False
+        rest = more.pop()
+        for piece in filter(None, (last, *more)):
+            is_debris = len(piece) < _LEAST_STUFFED_BYTES
+            if not is_debris:
+                yield _overlong() if len(piece) > _MOST_STUFFED_BYTES else piece
+            elif not self._is_debris:
+                yield RemoteProtocolError(DropReason.FRAMING, f"{len(piece)} bytes are too few for a frame")
+            self._is_debris = is_debris
         yield from self._extend(rest)
 
     def reset(self) -> None:
-        """Forget the unfinished piece: a new connection begins, or a delimiter came."""
+        """Forget the unfinished piece: a new connection begins."""
         self._unfinished.clear()
         self._is_skipping = False
+        self._is_debris = False
 
     def _extend(self, piece: bytes) -> Iterator[RemoteProtocolError]:
         if self._is_skipping:
             return
-        if len(self._unfinished) + len(piece) > MAX_FRAME_BYTES - 2:
+        if len(self._unfinished) + len(piece) > _MOST_STUFFED_BYTES:
             self._unfinished.clear()
             self._is_skipping = True
-            yield RemoteProtocolError(DropReason.OVERSIZE, f"no delimiter within {MAX_FRAME_BYTES} bytes")
+            self._is_debris = False
+            yield _overlong()
             return
         self._unfinished += piece
+
+
+def _overlong() -> RemoteProtocolError:
+    return RemoteProtocolError(DropReason.OVERSIZE, f"no delimiter within {MAX_FRAME_BYTES} bytes")

@@ -23,7 +23,7 @@ MAX_FILESYSTEMS = 64
 MAX_EVENTS = 64
 MAX_DETAILS = 16
 MAX_WINDOW = 16
-"""However many frames a guest grants: no more than these are on their way to it unacknowledged."""
+"""However many messages a guest grants: no more than these are on their way to it unacknowledged."""
 
 MAX_CHUNK_BYTES = 30 * 1024
 MAX_CHUNKS = 9
@@ -40,6 +40,8 @@ _NAME = Text(64)
 _PATH = Text(128)
 _CAPABILITIES = Several(_NAME, 32)
 _KIND = Token(64)
+_CLOCK = Number(0, 253_402_300_799)  # seconds since 1970, to the end of the last year that Python's datetime knows
+_SPAN = Number(0, 1e10)  # seconds, 300 years: a moment less this or more is still one
 _IDENTITY = Integer(1, 0x7FFF_FFFF_FFFF_FFFF)  # fits a signed 64-bit column
 _SEVERITY = Choice(SEVERITIES)
 
@@ -65,7 +67,7 @@ class Hello:
 
     version_min: int = wire(_VERSION)
     version_max: int = wire(_VERSION)
-    nonce: int = wire(_NONCE)  # comes back in the answer: an answer to an older hello is told apart
+    nonce: int = wire(_NONCE, about="Comes back in the answer: an answer to an older hello is told apart.")
     agent_version: str = wire(_NAME)
     boot_id: str | None = wire(_NAME, default=None)
     capabilities: tuple[str, ...] = wire(_CAPABILITIES, default=())
@@ -73,11 +75,17 @@ class Hello:
     kernel_release: str | None = wire(_PATH, default=None)
     machine: str | None = wire(_NAME, default=None)
     hostname: str | None = wire(_PATH, default=None)
-    instance: int | None = wire(_NONCE, default=None)  # drawn when the agent started: another one is another agent
-    window: int | None = wire(Integer(1, 0xFF), default=None)  # credit: so many unacknowledged frames; unknown is 1
-    journal: int | None = wire(_IDENTITY, default=None)  # which list the numbers of this guest's events belong to
-    events_acknowledged: int | None = wire(_COUNT, default=None)  # of that journal; what is after it will come
-    events_written: int | None = wire(_COUNT, default=None)  # the highest number in that journal
+    instance: int | None = wire(
+        _NONCE, default=None, about="Drawn when the agent started: another one is another agent."
+    )
+    window: int | None = wire(
+        Integer(1, 0xFF), default=None, about="Credit: so many unacknowledged messages; unknown is 1."
+    )
+    journal: int | None = wire(
+        _IDENTITY, default=None, about="Which list the numbers of this guest's events belong to."
+    )
+    events_acknowledged: int | None = wire(_COUNT, default=None, about="Of that journal; what is after it will come.")
+    events_written: int | None = wire(_COUNT, default=None, about="The highest number in that journal.")
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,9 @@ class Welcome:
     session: int = wire(Integer(1, 0xFFFF_FFFF))
     report_interval_seconds: float = wire(Number(0.1))
     capabilities: tuple[str, ...] = wire(_CAPABILITIES, default=())
-    events_taken: int | None = wire(_COUNT, default=None)  # the highest number this host has of the guest's journal
+    events_taken: int | None = wire(
+        _COUNT, default=None, about="The highest number this host has of the guest's journal."
+    )
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ class Goodbye:
 
 @dataclass(frozen=True)
 class Ack:
-    """Guest: that frame and all before it arrived; the host may send as many more."""
+    """Guest: the frame of this number arrived, and what was before it has arrived or never will: all that is credit."""
 
     sequence: int = wire(_UNSIGNED_32)
 
@@ -136,12 +146,14 @@ class Detail:
 class Event:
     """Something that happened in the guest. `(domain, journal, number)` is its identity for ever."""
 
-    number: int = wire(_IDENTITY)  # in the guest's journal, growing by one; a gap is what the guest had to forget
+    number: int = wire(
+        _IDENTITY, about="In the guest's journal, growing by one; a gap is what the guest had to forget."
+    )
     kind: str = wire(_KIND)
     severity: str = wire(_SEVERITY)
     text: str = wire(Text(512))
     details: tuple[Detail, ...] = wire(Several(Record(Detail), MAX_DETAILS), default=())
-    age_seconds: float | None = wire(Number(), default=None)  # when it was sent, by the guest's boot clock
+    age_seconds: float | None = wire(_SPAN, default=None, about="When it was sent, by the guest's boot clock.")
 
 
 @dataclass(frozen=True)
@@ -169,7 +181,7 @@ class Notice:
     severity: str = wire(_SEVERITY)
     text: str = wire(Text(512))
     details: tuple[Detail, ...] = wire(Several(Record(Detail), MAX_DETAILS), default=())
-    deadline_seconds: float | None = wire(Number(), default=None)  # from now; after that the answer is of no use
+    deadline_seconds: float | None = wire(_SPAN, default=None, about="From now; after that the answer is of no use.")
 
 
 @dataclass(frozen=True)
@@ -185,7 +197,7 @@ class NoticeAnswer:
 class Chunk:
     """A part of a message that is too long for one frame; the parts follow each other in order."""
 
-    kind: int = wire(Integer(0, 0xFF))  # of the message
+    kind: int = wire(Integer(0, 0xFF), about="Of the message.")
     index: int = wire(Integer(0, MAX_CHUNKS - 1))
     of: int = wire(Integer(2, MAX_CHUNKS))
     data: bytes = wire(Blob(MAX_CHUNK_BYTES))
@@ -208,7 +220,7 @@ class Filesystem:
     fstype: str = wire(_NAME)
     size_bytes: int = wire(_BYTES)
     free_bytes: int = wire(_BYTES)
-    available_bytes: int = wire(_BYTES)  # to unprivileged users
+    available_bytes: int = wire(_BYTES, about="To unprivileged users.")
     files: int | None = wire(_COUNT, default=None)
     files_free: int | None = wire(_COUNT, default=None)
     is_read_only: bool = wire(Flag(), default=False)
@@ -260,11 +272,11 @@ class Report:
     memory: Memory | None = wire(Record(Memory), default=None)
     load: Load | None = wire(Record(Load), default=None)
     filesystems: tuple[Filesystem, ...] | None = wire(Several(Record(Filesystem), MAX_FILESYSTEMS), default=None)
-    filesystems_left_out: int | None = wire(_COUNT, default=None)  # mounted, but over MAX_FILESYSTEMS
-    dropped_frames: int | None = wire(_COUNT, default=None)  # of the host's, since the agent started
-    drops: tuple[Drop, ...] | None = wire(Several(Record(Drop), 32), default=None)  # the same by reason
-    time_seconds: float | None = wire(Number(), default=None)  # the guest's clock; only its distance is ever told
-    events_lost: int | None = wire(_COUNT, default=None)  # that the journal had no room for, since it was begun
+    filesystems_left_out: int | None = wire(_COUNT, default=None, about="Mounted, but over MAX_FILESYSTEMS.")
+    dropped_frames: int | None = wire(_COUNT, default=None, about="Of the host's, since the agent started.")
+    drops: tuple[Drop, ...] | None = wire(Several(Record(Drop), 32), default=None, about="The same by reason.")
+    time_seconds: float | None = wire(_CLOCK, default=None, about="The guest's clock; only its distance is ever told.")
+    events_lost: int | None = wire(_COUNT, default=None, about="That the journal had no room for, since it was begun.")
 
 
 @dataclass(frozen=True)
@@ -278,7 +290,7 @@ class Metrics:
     host_load5: float | None = wire(Number(), default=None, about="Load of the host over 5 minutes.")
     host_load15: float | None = wire(Number(), default=None, about="Load of the host over 15 minutes.")
     host_time_seconds: float | None = wire(
-        Number(), default=None, about="The host's clock when it sent these values, in seconds since 1970."
+        _CLOCK, default=None, about="The host's clock when it sent these values, in seconds since 1970."
     )
     domain_cpu_time_seconds_total: float | None = wire(
         Number(), default=None, about="CPU time the host has spent on this domain since its start."

@@ -11,17 +11,18 @@ text no control characters, so that what comes out may be logged, compared and p
 from __future__ import annotations
 
 import dataclasses
-import math
+import operator
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgpack
 
-from protocol.errors import DropReason, RemoteProtocolError
+from protocol.errors import DropReason, LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
@@ -38,14 +39,37 @@ MAX_TEXT_SHOWN = 64
 """So much of a wrong word is repeated in the message about it."""
 
 _RULE = "protocol.schema.rule"
+_NOT_YET_KNOWN = ("Cn", "Co")  # to this Python's Unicode, while the other end's may be newer: no reason to refuse
 _TOKEN = re.compile(r"[a-z][a-z0-9_.-]*")
+
+
+class Mismatch(Exception):  # noqa: N818 - an answer between rules, which nobody else sees
+    """A value that breaks its rule; where it is is put together on the way out, and costs nothing where all is well."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self._why = why
+        self._path = ""
+
+    def within(self, place: str) -> Mismatch:
+        """The same, seen from what the value is a part of."""
+        self._path = place + self._path
+        return self
+
+    def __str__(self) -> str:
+        return f"{self._path}: {self._why}"
 
 
 class Rule(Protocol):
     """What a field's value must be. Both directions work on msgpack's own types."""
 
-    def decode(self, value: object, where: str) -> Any:  # noqa: ANN401 - the one place where types are found out
-        """The value, checked; `where` begins the message of the `RemoteProtocolError` if it is not right."""
+    def decode(self, value: object) -> Any:  # noqa: ANN401 - the one place where types are found out
+        """The value, checked.
+
+        Raises:
+            Mismatch: it is not right.
+
+        """
 
     def encode(self, value: Any) -> object:  # noqa: ANN401
         """The value as msgpack knows it."""
@@ -58,11 +82,11 @@ class Integer:
     low: int
     high: int
 
-    def decode(self, value: object, where: str) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise _wrong(where, "an integer", value)
+    def decode(self, value: object) -> int:
+        if type(value) is not int:
+            raise _wrong("an integer", value)
         if not self.low <= value <= self.high:
-            raise _bad(where, f"{value} is not within {self.low} to {self.high}")
+            raise Mismatch(f"{value} is not within {self.low} to {self.high}")
         return value
 
     def encode(self, value: int) -> object:
@@ -71,17 +95,20 @@ class Integer:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number of at least `low`; whole numbers are taken as well."""
+    """A finite number, both ends included; whole numbers are taken as well.
+
+    The highest by default is where a float no longer counts by ones: sums and clocks made of it stay finite.
+    """
 
     low: float = 0.0
+    high: float = 2.0**53
 
-    def decode(self, value: object, where: str) -> float:
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise _wrong(where, "a number", value)
-        number = float(value)  # msgpack's integers are at most 64 bits, so this cannot overflow
-        if not math.isfinite(number) or number < self.low:
-            raise _bad(where, f"{number} is not a finite number from {self.low:g}")
-        return number
+    def decode(self, value: object) -> float:
+        if type(value) is not float and type(value) is not int:
+            raise _wrong("a number", value)
+        if not self.low <= value <= self.high:  # which is false for NaN
+            raise Mismatch(f"{value} is not within {self.low:g} to {self.high:g}")
+        return float(value)
 
     def encode(self, value: float) -> object:
         return value
@@ -93,19 +120,21 @@ class Text:
 
     limit: int
 
-    def decode(self, value: object, where: str) -> str:
+    def decode(self, value: object) -> str:
         if not isinstance(value, str):
-            raise _wrong(where, "text", value)
+            raise _wrong("text", value)
         if len(value) > self.limit:
-            raise _bad(where, f"{len(value)} characters are over {self.limit}")
-        if not value.isprintable():
-            raise _bad(where, f"{value[: self.limit]!a} holds control characters")
-        return value
+            raise Mismatch(f"{len(value)} characters are over {self.limit}")
+        if value.isprintable():
+            return value
+        if not all(c.isprintable() or unicodedata.category(c) in _NOT_YET_KNOWN for c in value):
+            raise Mismatch(f"{value[:MAX_TEXT_SHOWN]!a} holds control characters")
+        return _printable(value)
 
     def encode(self, value: str) -> object:
         """Cut to the limit, anything unprintable as `?`: a sender's odd disk name must not cost it its report."""
         kept = value[: self.limit]
-        return kept if kept.isprintable() else "".join(c if c.isprintable() else "?" for c in kept)
+        return kept if kept.isprintable() else _printable(kept)
 
 
 @dataclass(frozen=True)
@@ -114,11 +143,11 @@ class Token:
 
     limit: int
 
-    def decode(self, value: object, where: str) -> str:
+    def decode(self, value: object) -> str:
         if not isinstance(value, str):
-            raise _wrong(where, "a name", value)
+            raise _wrong("a name", value)
         if len(value) > self.limit or not _TOKEN.fullmatch(value):
-            raise _bad(where, f"{value[: self.limit]!a} is not a name of at most {self.limit} of a-z 0-9 _ . -")
+            raise Mismatch(f"{value[:MAX_TEXT_SHOWN]!a} is not a name of at most {self.limit} of a-z 0-9 _ . -")
         return value
 
     def encode(self, value: str) -> object:
@@ -131,11 +160,11 @@ class Choice:
 
     words: tuple[str, ...]
 
-    def decode(self, value: object, where: str) -> str:
+    def decode(self, value: object) -> str:
         if not isinstance(value, str):
-            raise _wrong(where, "a word", value)
+            raise _wrong("a word", value)
         if value not in self.words:
-            raise _bad(where, f"{value[:MAX_TEXT_SHOWN]!a} is none of {', '.join(self.words)}")
+            raise Mismatch(f"{value[:MAX_TEXT_SHOWN]!a} is none of {', '.join(self.words)}")
         return value
 
     def encode(self, value: str) -> object:
@@ -148,11 +177,11 @@ class Blob:
 
     limit: int
 
-    def decode(self, value: object, where: str) -> bytes:
+    def decode(self, value: object) -> bytes:
         if not isinstance(value, bytes):
-            raise _wrong(where, "raw bytes", value)
+            raise _wrong("raw bytes", value)
         if len(value) > self.limit:
-            raise _bad(where, f"{len(value)} bytes are over {self.limit}")
+            raise Mismatch(f"{len(value)} bytes are over {self.limit}")
         return value
 
     def encode(self, value: bytes) -> object:
@@ -163,9 +192,9 @@ class Blob:
 class Flag:
     """True or false."""
 
-    def decode(self, value: object, where: str) -> bool:
+    def decode(self, value: object) -> bool:
         if not isinstance(value, bool):
-            raise _wrong(where, "true or false", value)
+            raise _wrong("true or false", value)
         return value
 
     def encode(self, value: bool) -> object:
@@ -179,12 +208,18 @@ class Several:
     rule: Rule
     limit: int
 
-    def decode(self, value: object, where: str) -> tuple[Any, ...]:
+    def decode(self, value: object) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
-            raise _wrong(where, "an array", value)
+            raise _wrong("an array", value)
         if len(value) > self.limit:
-            raise _bad(where, f"{len(value)} items are over {self.limit}")
-        return tuple(self.rule.decode(item, f"{where}[{at}]") for at, item in enumerate(value))
+            raise Mismatch(f"{len(value)} items are over {self.limit}")
+        decode, decoded = self.rule.decode, []
+        try:
+            for item in value:
+                decoded.append(decode(item))  # noqa: PERF401 - how many there are says which one was wrong
+        except Mismatch as error:
+            raise error.within(f"[{len(decoded)}]") from None
+        return tuple(decoded)
 
     def encode(self, value: Sequence[Any]) -> object:
         return [self.rule.encode(item) for item in value[: self.limit]]
@@ -195,22 +230,33 @@ class Record(Generic[T]):
 
     def __init__(self, cls: type[T]) -> None:
         self.cls = cls
-        self._fields = tuple((f.name, f.metadata[_RULE], _is_optional(f)) for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+        fields: Sequence[dataclasses.Field[Any]] = dataclasses.fields(cls)  # type: ignore[arg-type]
+        rules: Sequence[Rule] = [field.metadata[_RULE] for field in fields]
+        self._names = tuple(field.name for field in fields)
+        self._decoders = tuple(rule.decode for rule in rules)
+        self._encoders = tuple(rule.encode for rule in rules)
+        self._unknown = tuple(field.default for field in fields)
+        self._needed = tuple(field.name for field in fields if not _is_optional(field))  # these come first
+        self._values_of: Callable[[T], Sequence[Any]] = _getter(self._names)
 
-    def decode(self, value: object, where: str) -> T:
+    def decode(self, value: object) -> T:
         if not isinstance(value, (list, tuple)):
-            raise _wrong(where, "an array", value)
-        known: dict[str, object] = {}
-        for (name, rule, is_optional), item in zip(self._fields, [*value, *[None] * len(self._fields)]):
-            if item is not None:
-                known[name] = rule.decode(item, f"{where}.{name}")
-            elif not is_optional:
-                raise _bad(f"{where}.{name}", "missing")
-        return self.cls(**known)
+            raise _wrong("an array", value)
+        known: list[object] = []
+        try:
+            for decode, unknown, item in zip(self._decoders, self._unknown, value):
+                known.append(unknown if item is None else decode(item))
+        except Mismatch as error:
+            raise error.within(f".{self._names[len(known)]}") from None
+        known += self._unknown[len(known) :]
+        for name, item in zip(self._needed, known):
+            if item is dataclasses.MISSING:
+                raise Mismatch("missing").within(f".{name}")
+        return self.cls(*known)
 
     def encode(self, value: T) -> object:
-        values = ((rule, getattr(value, name)) for name, rule, _ in self._fields)
-        return [None if item is None else rule.encode(item) for rule, item in values]
+        values = zip(self._encoders, self._values_of(value))
+        return [None if item is None else encode(item) for encode, item in values]
 
 
 def wire(rule: Rule, *, about: str = "", default: object = dataclasses.MISSING) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -219,8 +265,16 @@ def wire(rule: Rule, *, about: str = "", default: object = dataclasses.MISSING) 
 
 
 def pack(record: Record[T], value: T) -> bytes:
-    """The value as a body."""
-    packed: bytes = msgpack.packb(record.encode(value))
+    """The value as a body.
+
+    Raises:
+        LocalProtocolError: a value is not even of a kind that msgpack knows.
+
+    """
+    try:
+        packed: bytes = msgpack.packb(record.encode(value))
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise LocalProtocolError(f"{record.cls.__name__}: cannot be packed: {error}") from error
     return packed
 
 
@@ -238,6 +292,7 @@ def unpack(record: Record[T], body: bytes) -> T:
         value: object = msgpack.unpackb(
             body,
             raw=False,
+            use_list=False,  # an empty tuple costs nothing, of which a hostile body may have as many as bytes
             max_array_len=MAX_ITEMS,
             max_map_len=0,
             max_str_len=MAX_TEXT_BYTES,
@@ -250,16 +305,25 @@ def unpack(record: Record[T], body: bytes) -> T:
         RecursionError,
     ) as error:  # every msgpack error but overflow is a ValueError
         raise RemoteProtocolError(DropReason.SCHEMA, f"{record.cls.__name__}: not msgpack within limits") from error
-    return record.decode(value, record.cls.__name__)
+    try:
+        return record.decode(value)
+    except Mismatch as error:
+        raise RemoteProtocolError(DropReason.SCHEMA, f"{record.cls.__name__}{error}") from None
 
 
 def _is_optional(field: dataclasses.Field[Any]) -> bool:
     return field.default is not dataclasses.MISSING
 
 
-def _wrong(where: str, expected: str, value: object) -> RemoteProtocolError:
-    return _bad(where, f"expected {expected}, not {type(value).__name__}")
+def _getter(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
+    if len(names) > 1:
+        return operator.attrgetter(*names)  # a tuple, at a third of what a loop costs
+    return lambda value: [getattr(value, name) for name in names]
 
 
-def _bad(where: str, why: str) -> RemoteProtocolError:
-    return RemoteProtocolError(DropReason.SCHEMA, f"{where}: {why}")
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _wrong(expected: str, value: object) -> Mismatch:
+    return Mismatch(f"expected {expected}, not {type(value).__name__}")

@@ -86,6 +86,22 @@ def test_a_frame_comes_back_as_it_was_sent(frame: Frame) -> None:
     assert frames(framing.encode(frame)) == [frame]
 
 
+SEEDS = st.integers(0, 0xFFFF_FFFF)
+
+
+@given(FRAMES, SEEDS, SEEDS)
+def test_a_frame_is_read_with_the_seed_it_was_made_with_and_no_other(frame: Frame, seed: int, other: int) -> None:
+    (piece,) = Deframer().feed(framing.encode(frame, seed))
+    assert isinstance(piece, bytes)
+    assert framing.decode(piece, lambda _: seed) == frame
+    if seed != other:
+        with pytest.raises(RemoteProtocolError, match="checksum"):
+            framing.decode(piece, lambda _: other)
+    if seed:
+        with pytest.raises(RemoteProtocolError, match="session"):
+            framing.decode(piece, lambda _: None)
+
+
 @given(st.lists(FRAMES, max_size=6), EDITS)
 def test_noise_costs_at_most_the_frames_it_touches_and_never_makes_one_up(
     sent: list[Frame], edits: list[tuple[float, int, bytes]]
@@ -139,6 +155,33 @@ def test_noise_without_end_takes_no_more_memory_than_one_frame() -> None:
         assert deframer.is_within_frame
 
 
+@pytest.mark.parametrize("read_bytes", [1, 2, 7, 5000])
+def test_pieces_too_short_for_a_frame_are_told_once_for_each_run_of_them(read_bytes: int) -> None:
+    frame = framing.encode(Frame(type=1, session=2, sequence=3, body=b""))
+    stream = b"\0" * 50 + b"\0a\0\0bc" * 100 + frame + b"a\0" + frame + frame + b"\0\0" + b"x" * 14 + b"\0" + frame
+    reads = [stream[at : at + read_bytes] for at in range(0, len(stream), read_bytes)]
+    told = [piece if isinstance(piece, str) else "frame" for piece in pieces(reads)]
+    assert [word.partition(":")[0] for word in told] == [
+        "framing",
+        "frame",
+        "framing",
+        "frame",
+        "frame",
+        "framing",
+        "frame",
+    ]
+
+
+def test_delimiters_alone_are_nothing() -> None:
+    assert pieces([b"\0" * 100_000]) == []
+
+
+def test_the_shortest_frame_is_not_taken_for_debris() -> None:
+    frame = Frame(type=1, session=2, sequence=3, body=b"")
+    assert frames(framing.encode(frame)) == [frame]
+    assert len(framing.encode(frame)) == framing._LEAST_STUFFED_BYTES + 2
+
+
 def test_a_reset_forgets_the_unfinished_piece() -> None:
     deframer = Deframer()
     encoded = framing.encode(Frame(type=1, session=2, sequence=3, body=b"x"))
@@ -172,3 +215,5 @@ def test_damage_is_told_by_its_kind() -> None:
     assert reason_of(stuffed(framing.LAYOUT_VERSION + 1)) is DropReason.VERSION
     assert reason_of(framing.stuff(b"short")) is DropReason.FRAMING
     assert reason_of(b"\x05ab") is DropReason.FRAMING
+    assert reason_of(b"\x03a\0") is DropReason.FRAMING
+    assert reason_of(b"") is DropReason.FRAMING

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from protocol import connection, schema
-from protocol.messages import MESSAGES, CpuTimes, Filesystem, Load, Memory, Metrics, Report, Role
+from protocol.messages import (
+    MESSAGES,
+    Chunk,
+    CpuTimes,
+    Detail,
+    Drop,
+    Event,
+    Filesystem,
+    Load,
+    Memory,
+    Metrics,
+    Notice,
+    Ping,
+    Refresh,
+    Report,
+    Role,
+)
 
 PLACES = {
     "HelloRequest": (0x01, ["version_min", "version_max"]),
@@ -26,15 +43,35 @@ PLACES = {
             "kernel_release",
             "machine",
             "hostname",
+            "instance",
+            "window",
+            "journal",
+            "events_acknowledged",
+            "events_written",
         ],
     ),
-    "Welcome": (0x03, ["version", "nonce", "session", "report_interval_seconds", "capabilities"]),
+    "Welcome": (0x03, ["version", "nonce", "session", "report_interval_seconds", "capabilities", "events_taken"]),
     "Refusal": (0x04, ["nonce", "reason"]),
     "Goodbye": (0x05, ["reason"]),
+    "Chunk": (0x06, ["kind", "index", "of", "data"]),
     "Report": (
         0x10,
-        ["uptime_seconds", "cpus", "cpu", "memory", "load", "filesystems", "filesystems_left_out", "dropped_frames"],
+        [
+            "uptime_seconds",
+            "cpus",
+            "cpu",
+            "memory",
+            "load",
+            "filesystems",
+            "filesystems_left_out",
+            "dropped_frames",
+            "drops",
+            "time_seconds",
+            "events_lost",
+        ],
     ),
+    "Events": (0x11, ["journal", "events"]),
+    "EventsTaken": (0x12, ["journal", "number"]),
     "Metrics": (
         0x20,
         [
@@ -52,6 +89,10 @@ PLACES = {
         ],
     ),
     "Ack": (0x21, ["sequence"]),
+    "Ping": (0x22, []),
+    "Refresh": (0x23, []),
+    "Notice": (0x30, ["number", "kind", "severity", "text", "details", "deadline_seconds"]),
+    "NoticeAnswer": (0x31, ["number", "status", "text"]),
 }
 """Append at the end of a line, or a line. Anything else breaks what speaks to the released version."""
 
@@ -87,6 +128,9 @@ NESTED_PLACES = {
         "swap_free_bytes",
     ],
     Load: ["load1", "load5", "load15"],
+    Drop: ["reason", "count"],
+    Detail: ["name", "value"],
+    Event: ["number", "kind", "severity", "text", "details", "age_seconds"],
 }
 
 CLASSES: tuple[type[Any], ...] = (*(row.message for row in MESSAGES), *NESTED_PLACES)
@@ -109,13 +153,37 @@ def test_every_message_is_allowed_somewhere() -> None:
     assert {message for _, message in connection.TRANSITIONS} == {row.message for row in MESSAGES}
 
 
-def test_the_union_of_messages_is_the_table() -> None:
-    assert set(typing.get_args(connection.Message)) == {row.message for row in MESSAGES}
+def test_what_a_caller_says_and_hears_is_the_table_without_chunks() -> None:
+    assert {*typing.get_args(connection.Message), Chunk} == {row.message for row in MESSAGES}
 
 
 def test_only_the_host_is_held_back_by_credit() -> None:
-    assert [row.message for row in MESSAGES if row.costs_credit] == [Metrics]
-    assert next(row for row in MESSAGES if row.message is Metrics).sender is Role.HOST
+    assert [row.message for row in MESSAGES if row.costs_credit] == [Metrics, Ping, Refresh, Notice]
+    assert all(row.senders == (Role.HOST,) for row in MESSAGES if row.costs_credit)
+
+
+def test_a_greeting_is_never_answered_by_credit_and_never_both_ways() -> None:
+    assert all(not row.costs_credit and len(row.senders) == 1 for row in MESSAGES if row.is_greeting)
+
+
+def test_every_class_that_travels_is_held_to_its_places() -> None:
+    def within(cls: type[Any]) -> Iterator[type[Any]]:
+        yield cls
+        for rule in (field.metadata[schema._RULE] for field in dataclasses.fields(cls)):
+            inner = rule.rule if isinstance(rule, schema.Several) else rule
+            if isinstance(inner, schema.Record):
+                yield from within(inner.cls)
+
+    assert {cls for row in MESSAGES for cls in within(row.message)} == set(CLASSES)
+
+
+def test_whatever_a_class_allows_ends_within_the_decoder_limits() -> None:
+    for rule in (field.metadata[schema._RULE] for cls in CLASSES for field in dataclasses.fields(cls)):
+        assert getattr(rule, "limit", 0) <= (
+            schema.MAX_BLOB_BYTES if isinstance(rule, schema.Blob) else schema.MAX_TEXT_BYTES
+        )
+        assert not isinstance(rule, schema.Several) or rule.limit <= schema.MAX_ITEMS
+    assert all(len(dataclasses.fields(cls)) < schema.MAX_ITEMS // 4 for cls in CLASSES)  # room to grow
 
 
 @pytest.mark.parametrize("cls", CLASSES)

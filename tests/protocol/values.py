@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from protocol import schema
-from protocol.messages import MESSAGES
+from protocol.connection import TRANSITIONS, State
+from protocol.messages import MESSAGES, Chunk, Role, Welcome
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-PRINTABLE = st.characters(codec="utf-8").filter(str.isprintable)
+PRINTABLE = st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" ")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @singledispatch
@@ -30,12 +32,28 @@ def _(rule: schema.Integer) -> SearchStrategy[Any]:
 
 @values_of.register(schema.Number)
 def _(rule: schema.Number) -> SearchStrategy[Any]:
-    return st.floats(min_value=rule.low, allow_nan=False, allow_infinity=False)
+    return st.floats(min_value=rule.low, max_value=rule.high)
 
 
 @values_of.register(schema.Text)
 def _(rule: schema.Text) -> SearchStrategy[Any]:
     return st.text(PRINTABLE, max_size=rule.limit)
+
+
+@values_of.register(schema.Token)
+def _(rule: schema.Token) -> SearchStrategy[Any]:
+    rest = st.text(LETTERS + "0123456789_.-", max_size=rule.limit - 1)
+    return st.builds(str.__add__, st.sampled_from(LETTERS), rest)
+
+
+@values_of.register(schema.Choice)
+def _(rule: schema.Choice) -> SearchStrategy[Any]:
+    return st.sampled_from(rule.words)
+
+
+@values_of.register(schema.Blob)
+def _(rule: schema.Blob) -> SearchStrategy[Any]:
+    return st.binary(max_size=min(rule.limit, 100))
 
 
 @values_of.register(schema.Flag)
@@ -61,7 +79,14 @@ def messages_of(cls: type[Any]) -> SearchStrategy[Any]:
 
 def any_message() -> SearchStrategy[Any]:
     """Every value of every message."""
-    return st.sampled_from(MESSAGES).flatmap(lambda row: messages_of(row.message))
+    return st.one_of([messages_of(row.message) for row in MESSAGES])
+
+
+def any_message_of(role: Role) -> SearchStrategy[Any]:
+    """Every value of every message that a caller at that end may say in a session that goes on."""
+    going_on = {message for (_, message), state in TRANSITIONS.items() if state is State.OPEN} - {Chunk, Welcome}
+    rows = [row for row in MESSAGES if role in row.senders and row.message in going_on]
+    return st.one_of([messages_of(row.message) for row in rows])
 
 
 def _field(field: dataclasses.Field[Any]) -> SearchStrategy[Any]:

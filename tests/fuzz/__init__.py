@@ -1,0 +1,1 @@
+"""What any bytes may do to a connection, and a search for bytes that do more."""
