@@ -164,7 +164,7 @@ class Conversation:
         return self.delivery.next_batch(now)
 
     def _greet(self, now: float) -> tuple[bytes, ...]:
-        if self.is_open:
+        if self.is_open and not self.delivery.is_renamed:
             _logger.warning("the host has been silent for too long: greeting it again")
             self.counters.add("silences")
         self.counters.add("greetings")
@@ -201,8 +201,8 @@ class Conversation:
             return
         self.greeting.welcomed()
         self.reporting.welcomed(welcome.report_interval_seconds, now)
-        self.delivery.welcomed(welcome.events_taken, now)
         self.greeting.heard(now, self.reporting.interval_seconds)
+        self.delivery.welcomed(welcome.events_taken, now)
         _logger.info("the host welcomes this guest: a report every %g s", self.reporting.interval_seconds)
 
     def _take_metrics(self, metrics: Metrics, now: float) -> None:

@@ -32,6 +32,7 @@ class Greeting:
     def __init__(self, backoff: Backoff | None = None) -> None:
         self._backoff = backoff or Backoff(first_seconds=HELLO_FIRST_SECONDS, most_seconds=HELLO_MOST_SECONDS)
         self._greeted_at = -math.inf
+        self._is_wanted = False
         self.at = math.inf
         self.refusal: str | None = None
 
@@ -42,21 +43,25 @@ class Greeting:
 
     def end(self) -> None:
         """There is none: nobody to greet."""
+        self._is_wanted = False
         self.at = math.inf
 
     def requested(self, now: float) -> None:
         """The host asked to be greeted, or there is news to greet it with."""
         self._backoff.reset()
+        self._is_wanted = True
         self.at = max(now, self._greeted_at + HELLO_GAP_SECONDS)
 
     def greeted(self, now: float) -> None:
         """A greeting goes out now; the next follows if nothing comes of it."""
         self._greeted_at = now
+        self._is_wanted = False
         self.at = now + max(HELLO_GAP_SECONDS, self._backoff.wait_seconds())
 
     def heard(self, now: float, interval_seconds: float) -> None:
         """The host said something valid in a session with a report every `interval_seconds`."""
-        self.at = now + max(SILENCE_SECONDS, SILENCE_INTERVALS * interval_seconds)
+        if not self._is_wanted:
+            self.at = now + max(SILENCE_SECONDS, SILENCE_INTERVALS * interval_seconds)
 
     def welcomed(self) -> None:
         """There is a session."""

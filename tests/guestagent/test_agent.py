@@ -16,22 +16,38 @@ from guestagent.conversation import Conversation
 from guestagent.ports.port import HostAway, Port, PortBusy, PortLost, TransportMissing
 from guestagent.report import Reporter
 from protocol.connection import Connection, Dropped
-from protocol.messages import Ack, Goodbye, Hello, HelloRequest, Metrics, Refusal, Report, Role, Welcome
-from tests.guestagent.host import listening, soon
+from protocol.messages import (
+    Ack,
+    Events,
+    Goodbye,
+    Hello,
+    HelloRequest,
+    Metrics,
+    Notice,
+    NoticeAnswer,
+    Ping,
+    Refusal,
+    Report,
+    Role,
+    Welcome,
+)
+from tests.guestagent.host import listening, soon, until
+from tests.guestagent.journal import MemoryJournal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from guestagent.notices import KeptNotice
     from guestagent.ports import Opener
     from protocol.connection import Message
 
 ASK = HelloRequest(version_min=1, version_max=1)
 
 
-def conversing(root: Path) -> Conversation:
+def conversing(root: Path, journal: MemoryJournal | None = None) -> Conversation:
     reporter = Reporter(root=root)
-    return Conversation(hello=reporter.hello, report=reporter.report)
+    return Conversation(hello=reporter.hello, report=reporter.report, journal=journal)
 
 
 @contextlib.asynccontextmanager
@@ -58,8 +74,12 @@ async def agent(root: Path, path: Path) -> AsyncIterator[Agent]:
 class ScriptedPort:
     """A port whose host comes, goes and speaks when the test says so."""
 
+    path = "scripted"
+
     def __init__(self) -> None:
         self.host = Connection(Role.HOST)
+        self.may_take = asyncio.Event()
+        self.may_take.set()
         self.is_there = asyncio.Event()
         self.is_awaited = asyncio.Event()
         self.said: asyncio.Queue[bytes | PortLost] = asyncio.Queue()
@@ -76,6 +96,7 @@ class ScriptedPort:
     async def write(self, frame: bytes) -> None:
         if not self.takes:
             raise HostAway("scripted: takes nothing")
+        await self.may_take.wait()
         for piece in self.host.receive(frame):
             assert not isinstance(piece, Dropped)
             self.heard.put_nowait(piece.message)
@@ -92,7 +113,8 @@ class ScriptedPort:
         return await soon(self.heard.get())
 
     def say(self, message: Message) -> None:
-        self.said.put_nowait(self.host.send(message))
+        for frame in self.host.send(message):
+            self.said.put_nowait(frame)
 
     async def missed(self) -> None:
         """Return when the agent knows that the host is not there."""
@@ -128,7 +150,7 @@ async def test_the_agent_reports_and_keeps_what_the_host_says(agent: Agent, path
         assert report.cpus == 2
         visit.say(Metrics(host_cpus=4))
         assert await visit.hear(Ack) == Ack(sequence=1)
-        assert agent._conversation.metrics == Metrics(host_cpus=4)
+        assert agent.conversation.metrics == Metrics(host_cpus=4)
         visit.say(Metrics(host_cpus=8))
         assert await visit.hear(Ack) == Ack(sequence=2)
         assert (await visit.hear(Report)).uptime_seconds == report.uptime_seconds
@@ -173,14 +195,15 @@ async def test_a_host_that_dies_within_a_frame_leaves_nothing_behind(agent: Agen
         visit = await host.visit()
         await visit.welcome()
         await visit.hear(Report)
-        visit.write(visit.connection.send(Metrics(host_cpus=4))[:-5])
+        (frame,) = visit.connection.send(Metrics(host_cpus=4))
+        visit.write(frame[:-5])
         visit.die()
         visit = await host.visit()
         await visit.welcome()
         assert (await visit.hear(Report)).dropped_frames == 0
         visit.say(Metrics(host_cpus=8))
         assert await visit.hear(Ack) == Ack(sequence=1)
-        assert agent._conversation.metrics == Metrics(host_cpus=8)
+        assert agent.conversation.metrics == Metrics(host_cpus=8)
 
 
 async def test_junk_from_the_host_costs_nothing_but_itself(agent: Agent, path: Path) -> None:
@@ -189,10 +212,10 @@ async def test_junk_from_the_host_costs_nothing_but_itself(agent: Agent, path: P
         visit.write(b"\xff" * 100_000)
         await visit.welcome()
         await visit.hear(Report)
-        frame = visit.connection.send(Metrics(host_cpus=4))
+        (frame,) = visit.connection.send(Metrics(host_cpus=4))
         visit.write(b"junk\0" + frame[:10] + b"\0" + frame + b"\0junk")
         await visit.hear(Ack)
-        assert agent._conversation.metrics == Metrics(host_cpus=4)
+        assert agent.conversation.metrics == Metrics(host_cpus=4)
         assert (await visit.hear(Report)).dropped_frames == 3
 
 
@@ -252,16 +275,71 @@ async def test_an_agent_stops_though_the_host_takes_no_goodbye(root: Path) -> No
     assert port.is_closed
 
 
-async def test_an_agent_stops_though_its_stop_was_swallowed_by_input(root: Path) -> None:
-    """What asyncio.wait_for does before Python 3.12, when input and cancellation meet."""
+async def test_a_host_that_takes_nothing_until_it_is_heard_is_heard(root: Path) -> None:
+    """Both sides' buffers are full: were one to read only once its own words are taken, neither ever would."""
     port = ScriptedPort()
     port.is_there.set()
     async with running(conversing(root), opening(port)) as agent:
         await port.greeted()
-        agent._is_stopping = True
-        port.say(Metrics())
-        assert isinstance(await port.hear(), Goodbye)
-    assert port.is_closed
+        port.may_take.clear()
+        port.say(Ping())
+        port.say(Metrics(host_cpus=4))
+        await until(lambda: agent.conversation.metrics is not None)
+        assert port.heard.empty()
+        port.may_take.set()
+        assert await port.hear() in (Ack(sequence=1), Ack(sequence=2))
+
+
+async def test_a_host_that_never_stops_talking_does_not_keep_the_agent_from_answering(root: Path) -> None:
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port)):
+        await port.greeted()
+        (frame,) = port.host.send(Ping())
+        port.said.put_nowait(frame)
+        for _ in range(1000):
+            port.said.put_nowait(b"\0noise\0")
+        assert await port.hear() == Ack(sequence=1)
+        assert not port.said.empty()
+
+
+async def test_a_journal_that_has_more_is_looked_at(root: Path) -> None:
+    journal, port = MemoryJournal(), ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root, journal), opening(port)) as agent:
+        journal.on_ready = agent.wake
+        await port.greeted()
+        journal.write("something")
+        events = await port.hear()
+        assert isinstance(events, Events)
+        assert [event.text for event in events.events] == ["something"]
+
+
+async def test_what_came_of_a_notice_is_told_when_it_is_known(root: Path) -> None:
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port)) as agent:
+        told: list[KeptNotice] = []
+        agent.conversation.notices.listeners.append(told.append)
+        await port.greeted()
+        port.say(Notice(number=1, kind="test", severity="info", text=""))
+        assert await port.hear() == Ack(sequence=1)
+        assert await port.hear() == NoticeAnswer(number=1, status="seen")
+        agent.finish(told[0], "done", None)
+        assert await port.hear() == NoticeAnswer(number=1, status="done")
+
+
+async def test_the_conversation_knows_why_nobody_is_there(root: Path) -> None:
+    port = ScriptedPort()
+    conversation = conversing(root)
+    async with running(conversation, opening(PortBusy("first: held open"), port)):
+        await until(lambda: conversation.absence == "no port: first: held open")
+        await soon(port.is_awaited.wait())
+        assert (conversation.absence, conversation.port) == ("no host at the other end", "scripted")
+        port.is_there.set()
+        await port.greeted()
+        assert conversation.absence is None
+    assert conversation.port is None
 
 
 async def test_a_host_that_returns_on_the_same_port_is_greeted_at_once(root: Path) -> None:
