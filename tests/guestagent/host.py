@@ -29,7 +29,7 @@ async def until(is_so: Callable[[], bool]) -> None:
     """Let the loop go on until that is so."""
 
     async def looking() -> None:
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.005)
 
     await soon(looking())
