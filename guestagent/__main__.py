@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         from guestagent import follow  # noqa: PLC0415
 
         return follow.run(arguments.socket, arguments.format, is_followed=arguments.follow)
+    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type] # asyncio does without; OpenSSL takes 4 MB of a guest
     from guestagent import service  # noqa: PLC0415
 
     return service.run(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_OUTPUT_BYTES = 4096
 
+STOPPED = "the agent stopped"
+
 LOOK_SECONDS = 0.05
 _READ_BYTES = 65536
 _DRAIN_READS = 16  # at the end: whoever still writes then is about to be killed
@@ -38,6 +40,8 @@ class Outcome:
 
 def run(path: Path, environment: Mapping[str, bytes], seconds: float, stop: threading.Event) -> Outcome:
     """Run the program with that environment alone, for so long at most, or until `stop` is set."""
+    if stop.is_set():
+        return Outcome(STOPPED)
     try:
         process = subprocess.Popen(  # noqa: S603 - a file that hooks.py has judged, without arguments and shell
             [str(path)],
@@ -62,7 +66,7 @@ def _attend(process: subprocess.Popen[bytes], seconds: float, stop: threading.Ev
     try:
         while not _has_ended(process.pid):
             if stop.is_set() or time.monotonic() >= deadline:
-                problem = "the agent stopped" if stop.is_set() else f"took longer than {seconds:.3g} s"
+                problem = STOPPED if stop.is_set() else f"took longer than {seconds:.3g} s"
                 break
             output.read(LOOK_SECONDS)
         for _ in range(_DRAIN_READS):

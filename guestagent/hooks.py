@@ -68,6 +68,7 @@ class Hooks:
         self._waiting: deque[KeptNotice] = deque()
         self._arrived = asyncio.Event()
         self._stop = threading.Event()
+        self._cut_bytes = 0  # of what runs in the thread
 
     def offer(self, kept: KeptNotice) -> None:
         """Have the programs run for this notice, after those that wait already."""
@@ -80,62 +81,56 @@ class Hooks:
 
     async def run(self) -> NoReturn:
         """Work, for ever; a program that runs when this is cancelled is killed."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 self._arrived.clear()
                 while self._waiting:
-                    await self._run_all(self._waiting.popleft())
+                    kept = self._waiting.popleft()
+                    problems = await loop.run_in_executor(None, self._run_all, kept)  # even looking may wait for a disk
+                    self._tell(kept, problems)
                 await self._arrived.wait()
         finally:
             self._stop.set()
 
-    async def _run_all(self, kept: KeptNotice) -> None:
+    def _tell(self, kept: KeptNotice, problems: list[str] | None) -> None:
+        self._counters.add("hooks_output_bytes", self._cut_bytes)
+        self._cut_bytes = 0
+        if problems is None:
+            return
+        if not problems:
+            self._finish(kept, DONE, None)
+            return
+        why = "; ".join(problems)
+        self._counters.add("hooks_failed", len(problems))
+        _logger.warning("hooks for the host's notice %d (%s) failed: %s", kept.notice.number, kept.notice.kind, why)
+        self._finish(kept, FAILED, why)
+
+    def _run_all(self, kept: KeptNotice) -> list[str] | None:
+        """What went wrong; `None` if there was nothing to run. In a thread."""
         try:
             programs = find(self._folder)
         except HookRefused as error:
-            self._fail(kept, str(error))
-            return
-        if not programs:
-            return
-        problems = []
-        for program in programs:
-            problem = await self._run_one(program, kept)
-            if problem is not None:
-                problems.append(f"{program.name}: {problem}")
-        if problems:
-            self._fail(kept, "; ".join(problems), len(problems))
-        else:
-            self._finish(kept, DONE, None)
+            return [str(error)]
+        tried = [(program.name, self._run_one(program, kept)) for program in programs]
+        return [f"{name}: {problem}" for name, problem in tried if problem is not None] if tried else None
 
-    async def _run_one(self, program: Path, kept: KeptNotice) -> str | None:
+    def _run_one(self, program: Path, kept: KeptNotice) -> str | None:
         """What went wrong, if anything."""
         try:
             check(program)
         except HookRefused as error:
             return str(error)
-        left = None
+        seconds, left = self._seconds, None
         if kept.notice.deadline_seconds is not None:
             left = kept.arrived_at + kept.notice.deadline_seconds - self._clock()
-            if left <= 0:
-                return "not run: the host's deadline has passed"
-        seconds = self._seconds if left is None else min(left, self._seconds)
-        loop = asyncio.get_running_loop()
-        environment = environment_of(kept.notice, left)
-        outcome = await loop.run_in_executor(None, execution.run, program, environment, seconds, self._stop)
-        self._log(program.name, outcome)
+            seconds = min(seconds, left)
+        if seconds <= 0:
+            return "not run: the host's deadline has passed"
+        outcome = execution.run(program, environment_of(kept.notice, left), seconds, self._stop)
+        _log(program.name, outcome)
+        self._cut_bytes += outcome.cut_bytes
         return outcome.problem
-
-    def _fail(self, kept: KeptNotice, why: str, count: int = 1) -> None:
-        self._counters.add("hooks_failed", count)
-        _logger.warning("hooks for the host's notice %d (%s) failed: %s", kept.notice.number, kept.notice.kind, why)
-        self._finish(kept, FAILED, why)
-
-    def _log(self, name: str, outcome: Outcome) -> None:
-        self._counters.add("hooks_output_bytes", outcome.cut_bytes)
-        for line in outcome.output.decode(errors="replace").splitlines():
-            _logger.info("hook %s: %s", name, "".join(c if c.isprintable() else "?" for c in line))
-        if outcome.cut_bytes:
-            _logger.info("hook %s: and %d bytes more, which are not logged", name, outcome.cut_bytes)
 
 
 def find(folder: Path) -> list[Path]:
@@ -187,6 +182,13 @@ def environment_of(notice: Notice, left_seconds: float | None) -> dict[str, byte
     }
     told = {f"VIRTWIRE_{name}": value.encode() for name, value in values.items()}
     return {"PATH": _PATH, "LANG": b"C.UTF-8", **told}
+
+
+def _log(name: str, outcome: Outcome) -> None:
+    for line in outcome.output.decode(errors="replace").splitlines():
+        _logger.info("hook %s: %s", name, "".join(c if c.isprintable() else "?" for c in line))
+    if outcome.cut_bytes:
+        _logger.info("hook %s: and %d bytes more, which are not logged", name, outcome.cut_bytes)
 
 
 def _check_owner(path: Path, found: os.stat_result) -> None:

@@ -7,7 +7,7 @@ its own fields and is logged once.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Reporter:
         self._root = root
         self._probes = probes
         self._failed: set[Probe] = set()
-        self._instance = secrets.randbits(64)
+        self._instance = _draw()
 
     def report(self, drops: Mapping[DropReason, int], events_lost: int | None) -> Report:
         """Everything measured now, and what was lost so far; what is not known is `None`."""
@@ -55,7 +55,7 @@ class Reporter:
         return Hello(
             version_min=OLDEST_VERSION,
             version_max=PROTOCOL_VERSION,
-            nonce=secrets.randbits(64),
+            nonce=_draw(),
             agent_version=__version__,
             boot_id=identity.boot_id(self._root),
             os_name=identity.os_name(self._root),
@@ -76,3 +76,8 @@ class Reporter:
             return {}
         self._failed.discard(probe)
         return values
+
+
+def _draw() -> int:
+    """A number that nobody has had before; `secrets` would load OpenSSL, which is 4 MB."""
+    return int.from_bytes(os.urandom(8), "big")

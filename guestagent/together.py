@@ -23,7 +23,7 @@ async def together(*parts: Coroutine[Any, Any, object]) -> None:
     finally:
         await _end(tasks)
     failures = [error for error in (_failure(task) for task in tasks) if error is not None]
-    for error in failures[1:]:
+    for error in (other for other in failures[1:] if type(other) is not type(failures[0])):
         _logger.error("failed at the same time as %r: %r", failures[0], error)
     if failures:
         raise failures[0]

@@ -89,6 +89,11 @@ async def told(process: Process, words: str) -> str:
     return log
 
 
+def files_of(process: Process) -> str:
+    """What it has mapped into its memory."""
+    return Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+
+
 async def test_the_version_is_that_of_the_package(guest: Guest) -> None:
     assert await guest.result("--version") == (0, f"guestagent {__version__}\n", "")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -176,6 +181,13 @@ async def test_an_agent_after_one_that_was_killed_takes_over(guest: Guest) -> No
             visit.say(Metrics(host_cpus=4))
             await visit.hear(Ack)
             assert await guest.get("host_cpus") == (0, "4\n", "")
+
+
+async def test_an_agent_does_not_load_what_it_has_no_use_for(guest: Guest) -> None:
+    """OpenSSL comes along with asyncio and is a fifth of what the agent would take of a small guest."""
+    async with guest.agent() as process:
+        await told(process, "waiting for the port")
+        assert "libcrypto" not in files_of(process)
 
 
 async def test_a_second_agent_says_that_there_is_a_first(guest: Guest) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from guestagent import execution
 from tests.guestagent.host import PATIENCE_SECONDS
+from tests.lab.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,11 +84,25 @@ def test_what_it_started_ends_with_it(program: Path) -> None:
     assert has_ended(int(outcome.output))
 
 
-def test_it_is_killed_when_the_agent_stops(program: Path) -> None:
+def test_it_is_killed_when_the_agent_stops(program: Path, tmp_path: Path) -> None:
+    stop = threading.Event()
+    script(program, f"touch {tmp_path}/begun; sleep 1000")
+    outcomes: list[Outcome] = []
+    runner = threading.Thread(
+        target=lambda: outcomes.append(execution.run(program, ENVIRONMENT, PATIENCE_SECONDS, stop))
+    )
+    runner.start()
+    wait_for("the program runs", (tmp_path / "begun").exists, deadline=PATIENCE_SECONDS)
+    stop.set()
+    runner.join()
+    assert outcomes[0].problem == "the agent stopped"
+
+
+def test_nothing_is_begun_after_the_agent_stopped(program: Path) -> None:
     stop = threading.Event()
     stop.set()
-    outcome = execution.run(script(program, "sleep 1000"), ENVIRONMENT, PATIENCE_SECONDS, stop)
-    assert outcome.problem == "the agent stopped"
+    outcome = execution.run(script(program, "echo ran"), ENVIRONMENT, PATIENCE_SECONDS, stop)
+    assert outcome == execution.Outcome("the agent stopped")
 
 
 def test_output_over_the_limit_is_counted_and_does_not_hold_it_up(program: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from tests.guestagent.host import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 NOTICE = Notice(
     number=7,
@@ -199,7 +199,7 @@ async def test_when_the_agent_stops_what_runs_is_killed(folder: Folder, tmp_path
         folder.hooks.offer(KeptNotice(NOTICE, 0))
         await until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
     pid = int((tmp_path / "pid").read_text())
-    await until(lambda: not os.path.exists(f"/proc/{pid}"))
+    await until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 async def test_what_it_prints_is_logged_without_tricks(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:

@@ -70,6 +70,14 @@ def test_this_machine_can_be_reported() -> None:
     assert Reporter().report({}, None).memory is not None
 
 
+@pytest.mark.parametrize("ticks", ["9" * 400, "inf", "-1", "\u0661"])
+def test_a_file_of_nonsense_costs_only_itself(root: Path, ticks: str) -> None:
+    (root / "proc/stat").write_text(f"cpu  {ticks} 0 0 0 0\ncpu0 1 1 1 1\n", encoding="utf-8")
+    report = Reporter(root=root).report({}, None)
+    assert report.cpu is None
+    assert report.memory is not None
+
+
 def test_a_guest_without_proc_still_reports(tmp_path: Path) -> None:
     assert Reporter(root=tmp_path).report({}, None) == Report(dropped_frames=0, drops=(), time_seconds=ANY)
 
