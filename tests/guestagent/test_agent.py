@@ -344,7 +344,7 @@ async def test_the_conversation_knows_why_nobody_is_there(root: Path) -> None:
 
 async def test_a_host_that_returns_on_the_same_port_is_greeted_at_once(root: Path) -> None:
     port = ScriptedPort()
-    async with running(conversing(root), opening(port)):
+    async with running(conversing(root), opening(port)) as agent:
         for _ in range(3):
             port.is_there.set()
             await port.greeted()
@@ -352,6 +352,7 @@ async def test_a_host_that_returns_on_the_same_port_is_greeted_at_once(root: Pat
             port.said.put_nowait(b"")
             await port.missed()
         assert not port.is_closed
+        assert agent.conversation.counters["hosts_away"] == 3
 
 
 async def test_a_host_that_takes_nothing_is_greeted_again_when_it_does(root: Path) -> None:
@@ -373,11 +374,12 @@ async def test_a_port_that_is_lost_is_opened_anew(root: Path, caplog: pytest.Log
     first, second = ScriptedPort(), ScriptedPort()
     first.is_there.set()
     second.is_there.set()
-    async with running(conversing(root), opening(first, PortBusy("second: held open"), second)):
+    async with running(conversing(root), opening(first, PortBusy("second: held open"), second)) as agent:
         await first.greeted()
         first.said.put_nowait(PortLost("first: unplugged"))
         await second.greeted()
         assert first.is_closed
+        assert agent.conversation.counters["ports_lost"] == 1
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == ["port lost: first: unplugged", "waiting for the port: second: held open"]
 
