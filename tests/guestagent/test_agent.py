@@ -12,6 +12,7 @@ import pytest
 
 from guestagent import ports
 from guestagent.agent import Agent
+from guestagent.clock import boot_seconds
 from guestagent.conversation import Conversation
 from guestagent.ports.port import HostAway, Port, PortBusy, PortLost, TransportMissing
 from guestagent.report import Reporter
@@ -51,9 +52,11 @@ def conversing(root: Path, journal: MemoryJournal | None = None) -> Conversation
 
 
 @contextlib.asynccontextmanager
-async def running(conversation: Conversation, open_port: Opener) -> AsyncIterator[Agent]:
+async def running(
+    conversation: Conversation, open_port: Opener, clock: Callable[[], float] = boot_seconds
+) -> AsyncIterator[Agent]:
     """The agent as a task, told to stop at the end; a bug in it fails the test."""
-    agent = Agent(conversation, open_port)
+    agent = Agent(conversation, open_port, clock)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(agent.run(), name="agent")
         yield agent
@@ -327,6 +330,20 @@ async def test_what_came_of_a_notice_is_told_when_it_is_known(root: Path) -> Non
         assert await port.hear() == NoticeAnswer(number=1, status="seen")
         agent.finish(told[0], "done", None)
         assert await port.hear() == NoticeAnswer(number=1, status="done")
+
+
+async def test_a_guest_that_slept_finds_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop's timers stood still: a report is due in 300 s by them, long ago by the clock."""
+    monkeypatch.setattr("guestagent.agent.LOOK_SECONDS", 0.01)
+    now = 1000.0
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port), clock=lambda: now):
+        await port.greeted()
+        now += 301
+        assert isinstance(await port.hear(), Report)
+        now += 86400
+        assert isinstance(await port.hear(), Hello)
 
 
 async def test_the_conversation_knows_why_nobody_is_there(root: Path) -> None:
