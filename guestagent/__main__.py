@@ -9,6 +9,8 @@ from guestagent import __version__
 
 PORT_NAME = "io.virtwire.agent.0"
 SOCKET = "/run/virtwire/guestagent.sock"
+NOTICES_SOCKET = "/run/virtwire/guestagent-notices.sock"
+HOOKS = "/etc/virtwire/hooks.d"
 
 _GET_HELP = """\
 exit codes:
@@ -16,6 +18,22 @@ exit codes:
   1  a name is unknown (the message lists the known ones, nothing is printed), or the host does not
      share its value (printed as an empty line, so that several values keep their places)
   2  no agent answers, or it has heard nothing from the host yet
+"""
+
+_STATUS_HELP = """\
+exit codes:
+  0  the line is up: host and guest are in a session
+  1  it is not; `reason` says why
+  2  no agent answers
+"""
+
+_HOOKS_HELP = """\
+hooks:
+  Each program in the hooks' folder is run for each notice, in the order of their names, without arguments
+  and with VIRTWIRE_NUMBER, VIRTWIRE_KIND, VIRTWIRE_SEVERITY, VIRTWIRE_TEXT, VIRTWIRE_DETAILS (NAME=VALUE
+  lines) and VIRTWIRE_DEADLINE_SECONDS (or empty) in its environment. Program and folder have to be root's
+  or the agent's own, and nobody else's to write. It is killed with all it started when it ends, after 30 s,
+  or at the deadline. The host is told whether all of them ended with exit status 0.
 """
 
 
@@ -26,16 +44,36 @@ def main(argv: list[str] | None = None) -> int:
         from guestagent import query  # noqa: PLC0415 - only what this command needs
 
         return query.run(arguments.socket, arguments.names, arguments.format)
+    if arguments.command == "status":
+        from guestagent import status  # noqa: PLC0415
+
+        return status.run(arguments.socket, arguments.format)
+    if arguments.command == "notices":
+        from guestagent import follow  # noqa: PLC0415
+
+        return follow.run(arguments.socket, arguments.format, is_followed=arguments.follow)
+    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type] # asyncio does without; OpenSSL takes 4 MB of a guest
     from guestagent import service  # noqa: PLC0415
 
-    return service.run(port=arguments.port, port_name=arguments.port_name, socket=arguments.socket)
+    return service.run(
+        port=arguments.port,
+        port_name=arguments.port_name,
+        socket=arguments.socket,
+        notices_socket=arguments.notices_socket,
+        hooks=arguments.hooks,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="guestagent", description=__doc__.partition(".")[0])
     parser.add_argument("--version", action="version", version=f"guestagent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="report to the host, and keep what it says")
+    run = commands.add_parser(
+        "run",
+        help="report to the host, and keep what it says",
+        epilog=_HOOKS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     run.add_argument("--port", metavar="PATH", help="a virtio port, unix socket or serial line to the host")
     run.add_argument("--port-name", metavar="NAME", default=PORT_NAME, help="find the virtio port of this name")
     get = commands.add_parser(
@@ -46,9 +84,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     get.add_argument("names", metavar="NAME", nargs="*", help="which values; all, if none is named")
     get.add_argument("--format", choices=("plain", "json", "prometheus"), default="plain")
-    for command in (run, get):
+    status = _add_status(commands)
+    for command in (run, get, status):
         command.add_argument("--socket", metavar="PATH", default=SOCKET, help="where the agent answers `get`")
+    run.add_argument("--notices-socket", metavar="PATH", default=NOTICES_SOCKET, help="where it answers `notices`")
+    run.add_argument("--hooks", metavar="DIR", default=HOOKS, help="programs to run for each notice (%(default)s)")
+    _add_notices(commands)
     return parser
+
+
+def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    status = commands.add_parser(
+        "status",
+        help="print how the line to the host is",
+        epilog=_STATUS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    status.add_argument("--format", choices=("plain", "json"), default="plain")
+    return status
+
+
+def _add_notices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    notices = commands.add_parser("notices", help="print what the host told this guest to pay attention to")
+    notices.add_argument("--follow", action="store_true", help="and what it tells from now on, until interrupted")
+    notices.add_argument("--format", choices=("plain", "json"), default="plain")
+    notices.add_argument("--socket", metavar="PATH", default=NOTICES_SOCKET, help="where the agent answers `notices`")
 
 
 if __name__ == "__main__":

@@ -1,54 +1,57 @@
 """What the agent says to the host and when: sans-I/O, like the connection it drives, with the time as an argument.
 
-`agent` only moves bytes and asks for the next deadline. The whole timing is two moments: when to greet next, and when
-to report next. While the session is open the first is pushed forward by every valid word from the host, so a host
-that has fallen silent is greeted again without a rule of its own.
+`agent` only moves bytes and asks for the next deadline. It *pulls*: a frame is made when the port is ready to take it
+and not before. So nothing queues, what is sent is the newest there is, and no frame of a session that is over goes out.
+What is due is decided by four parts, each with one moment or one short list: `greeting`, `notices`, `reporting`,
+`delivery`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
-from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from protocol.backoff import Backoff
+from guestagent.counters import Counters
+from guestagent.delivery import Delivery
+from guestagent.greeting import Greeting
+from guestagent.notices import DISCONTINUITIES, Notices
+from guestagent.reporting import Reporting
 from protocol.connection import Connection, Dropped, State
 from protocol.messages import (
+    MESSAGES,
     OLDEST_VERSION,
     PROTOCOL_VERSION,
     Ack,
+    EventsTaken,
     Goodbye,
     HelloRequest,
     Metrics,
+    Notice,
+    Refresh,
     Refusal,
     Role,
     Welcome,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from guestagent.delivery import Journal
+    from protocol.backoff import Backoff
     from protocol.connection import Message, Received
     from protocol.errors import DropReason
     from protocol.messages import Hello, Report
 
-MIN_REPORT_SECONDS = 1.0
-"""A host may not make a guest measure itself all the time."""
+    ReportMaker = Callable[[Mapping[DropReason, int], "int | None"], Report]
 
-MAX_REPORT_SECONDS = 300.0
+WINDOW = 4
+"""So many messages may the host have on their way to us: enough to hide a round trip, and little to hold."""
 
-HELLO_FIRST_SECONDS = 1.0
-HELLO_MOST_SECONDS = 30.0
-HELLO_GAP_SECONDS = 0.2
-"""However often the host asks to be greeted, five times in a second is the most it gets."""
-
-SILENCE_SECONDS = 15.0
-SILENCE_INTERVALS = 3
-"""An open session in which the host has said nothing valid for so many intervals (or seconds, if longer) is void."""
-
-REFUSED_SECONDS = 60.0
 DROP_LOG_SECONDS = 60.0
+
+_ACKNOWLEDGED = tuple(row.message for row in MESSAGES if row.costs_credit)
 
 _logger = logging.getLogger(__name__)
 
@@ -60,23 +63,35 @@ class Conversation:
         self,
         *,
         hello: Callable[[], Hello],
-        report: Callable[[int], Report],
+        report: ReportMaker,
+        journal: Journal | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self._hello = hello
         self._report = report
-        self._backoff = backoff or Backoff(first_seconds=HELLO_FIRST_SECONDS, most_seconds=HELLO_MOST_SECONDS)
         self._connection = Connection(Role.GUEST)
-        self._greeted_at = -math.inf
-        self._greet_at = math.inf
-        self._report_at = math.inf
-        self._interval_seconds = MIN_REPORT_SECONDS
-        self._refusal: str | None = None
+        self._acknowledge: int | None = None
         self._unlogged_drops = 0
         self._log_drops_at = -math.inf
+        self._takers: Mapping[type[Any], Callable[[Any, float], None]] = {
+            HelloRequest: lambda _, now: self.greet_again(now),
+            Welcome: self._take_welcome,
+            Refusal: lambda refusal, now: self.greeting.refused(refusal.reason, now),
+            Metrics: self._take_metrics,
+            Refresh: lambda _, now: self.reporting.wanted(now),
+            Notice: self._take_notice,
+            EventsTaken: lambda taken, now: self.delivery.confirm(taken.journal, taken.number, now),
+        }
+        self.counters = Counters()
+        self.greeting = Greeting(backoff)
+        self.reporting = Reporting(self.counters)
+        self.notices = Notices(self.counters)
+        self.delivery = Delivery(self.counters, journal)
         self.metrics: Metrics | None = None
         self.metrics_at: float | None = None
-        self.drops: Counter[DropReason] = Counter()
+        self.heard_at: float | None = None
+        self.absence: str | None = "the agent has just started"  # why nobody is there to talk to
+        self.port: str | None = None  # over which way we talk, for people
 
     @property
     def is_open(self) -> bool:
@@ -86,87 +101,125 @@ class Conversation:
     def begin(self, now: float) -> None:
         """There is a host: greet it at once."""
         self._connection.reset()
-        self._backoff.reset()
-        self._report_at = math.inf
-        self._greet_at = now
+        self._end_session()
+        self.absence = None
+        self.greeting.begin(now)
 
-    def end(self) -> None:
-        """The host went away: nothing is due until it is back. What it said is kept, and ages."""
+    def end(self, absence: str) -> None:
+        """There is none, and why: nothing is due until it is back. What it said is kept, and ages."""
         self._connection.reset()
-        self._report_at = self._greet_at = math.inf
+        self._end_session()
+        self.absence = absence
+        self.greeting.end()
+
+    def greet_again(self, now: float) -> None:
+        """The host asked for it, or has to learn what only a greeting tells."""
+        if self.absence is None:
+            self.greeting.requested(now)
+
+    def look_at_journal(self, now: float) -> None:
+        """The journal may have more than before, or be another: that only a greeting tells."""
+        self.delivery.look(now)
+        if self.is_open and self.delivery.is_renamed:
+            self.greet_again(now)
 
     def wait_seconds(self, now: float) -> float:
         """How long nothing is due, if the host says nothing."""
-        return max(0.0, min(self._greet_at, self._report_at) - now)
+        if not self.is_open:
+            return max(0.0, self.greeting.at - now)
+        if self._acknowledge is not None or self.notices.has_answers:
+            return 0.0
+        return max(0.0, min(self.greeting.at, self.reporting.at, self.delivery.at) - now)
 
-    def due(self, now: float) -> list[bytes]:
-        """The frames to write because it is time."""
-        if now >= self._greet_at:
-            return [self._greet(now)]
-        if now >= self._report_at:
-            self._report_at = now + self._interval_seconds
-            return [self._connection.send(self._report(sum(self.drops.values())))]
-        return []
+    def due(self, now: float) -> tuple[bytes, ...]:
+        """The frames of the one message that is to be written now, if any; ask again when they are."""
+        if now >= self.greeting.at:
+            return self._greet(now)
+        message = self._next(now) if self.is_open else None
+        return () if message is None else self._connection.send(message)
 
-    def receive(self, data: bytes, now: float) -> list[bytes]:
-        """The frames to write because of what the host said."""
-        answers: list[bytes] = []
+    def receive(self, data: bytes, now: float) -> None:
+        """Take what the host said; something may be due afterwards."""
         for piece in self._connection.receive(data):
             if isinstance(piece, Dropped):
                 self._count(piece, now)
             else:
-                answers += self._take(piece, now)
-        return answers
+                self._take(piece, now)
 
-    def farewell(self, reason: str) -> list[bytes]:
+    def farewell(self, reason: str) -> tuple[bytes, ...]:
         """The frames to write before the agent stops."""
-        return [self._connection.send(Goodbye(reason=reason))] if self.is_open else []
+        return self._connection.send(Goodbye(reason=reason)) if self.is_open else ()
 
-    def _greet(self, now: float) -> bytes:
-        if self.is_open:
+    def _next(self, now: float) -> Message | None:
+        """What to say in a session, the shortest first: a host that waits for credit waits for nothing else."""
+        if self._acknowledge is not None:
+            sequence, self._acknowledge = self._acknowledge, None
+            return Ack(sequence=sequence)
+        answer = self.notices.next_answer()
+        if answer is not None:
+            return answer
+        if now >= self.reporting.at:
+            self.reporting.reported(now)
+            return self._report(self.counters.input_drops(), self.delivery.events_lost)
+        return self.delivery.next_batch(now)
+
+    def _greet(self, now: float) -> tuple[bytes, ...]:
+        if self.is_open and not self.delivery.is_renamed:
             _logger.warning("the host has been silent for too long: greeting it again")
-        self._greeted_at = now
-        self._greet_at = now + max(HELLO_GAP_SECONDS, self._backoff.wait_seconds())
-        self._report_at = math.inf
-        return self._connection.send(self._hello())
+            self.counters.add("silences")
+        self.counters.add("greetings")
+        self._end_session()
+        self.greeting.greeted(now)
+        self.delivery.greeted()
+        journal = self.delivery.journal
+        hello = dataclasses.replace(
+            self._hello(),
+            window=WINDOW,
+            journal=None if journal is None else journal.id,
+            events_acknowledged=None if journal is None else journal.acknowledged,
+            events_written=None if journal is None else journal.last,
+        )
+        return self._connection.send(hello)
 
-    def _take(self, received: Received, now: float) -> list[bytes]:
-        message: Message = received.message
+    def _take(self, received: Received, now: float) -> None:
+        message = received.message
+        self.heard_at = now
         if self.is_open:
-            self._greet_at = now + max(SILENCE_SECONDS, SILENCE_INTERVALS * self._interval_seconds)
-        if isinstance(message, Welcome):
-            self._welcomed(message, now)
-        elif isinstance(message, Metrics):
-            self.metrics, self.metrics_at = message, now
-            return [self._connection.send(Ack(sequence=received.sequence))]
-        elif isinstance(message, HelloRequest):
-            self._backoff.reset()
-            self._report_at = math.inf
-            self._greet_at = max(now, self._greeted_at + HELLO_GAP_SECONDS)
-        elif isinstance(message, Refusal):
-            self._refused(message.reason, now)
-        return []
+            self.greeting.heard(now, self.reporting.interval_seconds)
+        if isinstance(message, _ACKNOWLEDGED):
+            self._acknowledge = received.sequence
+        taker = self._takers.get(type(message))
+        if taker is not None:
+            taker(message, now)
+        if not self.is_open:
+            self._end_session()
 
-    def _welcomed(self, welcome: Welcome, now: float) -> None:
+    def _take_welcome(self, welcome: Welcome, now: float) -> None:
         if not OLDEST_VERSION <= welcome.version <= PROTOCOL_VERSION:
             self._connection.reset()
-            self._refused(f"it speaks version {welcome.version}", now)
+            self.greeting.refused(f"it speaks version {welcome.version}", now)
             return
-        self._refusal = None
-        self._backoff.reset()
-        self._interval_seconds = min(max(welcome.report_interval_seconds, MIN_REPORT_SECONDS), MAX_REPORT_SECONDS)
-        self._report_at = now
-        self._greet_at = now + max(SILENCE_SECONDS, SILENCE_INTERVALS * self._interval_seconds)
-        _logger.info("the host welcomes this guest: a report every %g s", self._interval_seconds)
+        self.greeting.welcomed()
+        self.reporting.welcomed(welcome.report_interval_seconds, now)
+        self.greeting.heard(now, self.reporting.interval_seconds)
+        self.delivery.welcomed(welcome.events_taken, now)
+        _logger.info("the host welcomes this guest: a report every %g s", self.reporting.interval_seconds)
 
-    def _refused(self, reason: str, now: float) -> None:
-        if reason != self._refusal:
-            _logger.warning("the host refuses this guest: %s", reason)
-        self._refusal = reason
-        self._greet_at = now + REFUSED_SECONDS
+    def _take_metrics(self, metrics: Metrics, now: float) -> None:
+        self.metrics, self.metrics_at = metrics, now
+
+    def _take_notice(self, notice: Notice, now: float) -> None:
+        if notice.kind in DISCONTINUITIES:
+            self.reporting.wanted(now)
+        self.notices.take(notice, now)
+
+    def _end_session(self) -> None:
+        self._acknowledge = None
+        self.notices.end_session()
+        self.delivery.end_session()
 
     def _count(self, dropped: Dropped, now: float) -> None:
-        self.drops[dropped.reason] += 1
+        self.counters.add(f"input_{dropped.reason.value}")
         self._unlogged_drops += 1
         if now >= self._log_drops_at:
             _logger.info(

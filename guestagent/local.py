@@ -1,22 +1,20 @@
 """The unix socket on which the agent tells the guest's own programs what the host said: `guestagent get` reads it.
 
 Whoever connects is told everything there is, in one JSON document, and the connection is closed: there is no request,
-so nothing to parse, and nothing that a client could hold. The document carries the names' meaning as well, so that
-the reading side needs neither msgpack nor the message classes and starts quickly.
+so nothing to parse, and nothing that a client could hold.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
+import os
 import socket
 import stat
-import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from guestagent import __version__
-from protocol.messages import Metrics
+from guestagent.clock import boot_seconds
+from guestagent.document import document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,18 +30,6 @@ class SocketUnusable(Exception):  # noqa: N818 - named for what is so
     """The local socket cannot be made; the message says why."""
 
 
-def document(conversation: Conversation, now: float) -> dict[str, Any]:
-    """What the host said last and how old that is; `metrics` is `None` if it never said anything."""
-    metrics, arrived_at = conversation.metrics, conversation.metrics_at
-    return {
-        "version": __version__,
-        "connected": conversation.is_open,
-        "age_seconds": None if arrived_at is None else round(now - arrived_at, 3),
-        "metrics": None if metrics is None else dataclasses.asdict(metrics),
-        "about": {field.name: field.metadata["about"] for field in dataclasses.fields(Metrics)},
-    }
-
-
 async def serve(path: Path, conversation: Conversation) -> asyncio.AbstractServer:
     """Answer on `path` until the server is closed.
 
@@ -52,11 +38,8 @@ async def serve(path: Path, conversation: Conversation) -> asyncio.AbstractServe
 
     """
     loop = asyncio.get_running_loop()
-    try:
-        listening = _listen(path)
-    except OSError as error:
-        raise SocketUnusable(f"{path}: {error.strerror or error}") from error
-    return await loop.create_unix_server(lambda: _Teller(conversation, time.monotonic), sock=listening)
+    listening = listen(path, SOCKET_MODE)
+    return await loop.create_unix_server(lambda: _Teller(conversation, boot_seconds), sock=listening)
 
 
 def remove(path: Path) -> None:
@@ -80,14 +63,25 @@ class _Teller(asyncio.Protocol):
             writing.close()
 
 
-def _listen(path: Path) -> socket.socket:
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _clear(path)
+def listen(path: Path, mode: int, group: int | None = None) -> socket.socket:
+    """A listening socket at `path` that nobody but those of `mode` can ever have connected to.
+
+    Raises:
+        SocketUnusable: another agent answers there, or it cannot be made.
+
+    """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listening.bind(str(path))
-        path.chmod(SOCKET_MODE)
-    except OSError:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _clear(path)
+        listening.bind(str(path))  # nobody can connect before the server listens
+        if group is not None:
+            os.chown(path, -1, group)
+        path.chmod(mode)
+    except OSError as error:
+        listening.close()
+        raise SocketUnusable(f"{path}: {error.strerror or error}") from error
+    except SocketUnusable:
         listening.close()
         raise
     return listening

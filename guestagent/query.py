@@ -30,37 +30,53 @@ def run(socket_path: str, names: Sequence[str], form: str) -> int:
     try:
         document = ask(socket_path)
     except NoAnswer as error:
-        return _complain(str(error), NO_ANSWER)
+        return complain(str(error), NO_ANSWER)
     values: Mapping[str, Any] = document["metrics"]
     unknown = [name for name in names if name not in values]
     if unknown:
         known = "\n".join(f"  {name}" for name in values)
-        return _complain(f"unknown: {', '.join(unknown)}; these are known:\n{known}", UNKNOWN)
+        return complain(f"unknown: {', '.join(unknown)}; these are known:\n{known}", UNKNOWN)
     if not document["connected"]:
-        _complain(f"the host is away; its values are {document['age_seconds']:.0f} s old", FOUND)
+        complain(f"the host is away; its values are {document['age_seconds']:.0f} s old", FOUND)
     sys.stdout.write(FORMS[form](document, names))
     missing = [name for name in names if values[name] is None]
     if missing:
-        return _complain(f"not shared by the host: {', '.join(missing)}", UNKNOWN)
+        return complain(f"not shared by the host: {', '.join(missing)}", UNKNOWN)
     return FOUND
 
 
 def ask(socket_path: str) -> dict[str, Any]:
-    """What the agent behind `socket_path` tells.
+    """What the agent behind `socket_path` tells, with what the host said.
 
     Raises:
         NoAnswer: there is none, or it has heard nothing from the host yet.
 
     """
-    try:
-        answer = json.loads(_receive(socket_path))
-    except (OSError, ValueError) as error:
-        raise NoAnswer(f"no agent answers at {socket_path}: {error}") from error
+    answer = fetch(socket_path)
     if answer["metrics"] is None:
         state = "in a session with the host" if answer["connected"] else "no host has answered it"
         raise NoAnswer(f"the agent has no values from the host yet ({state})")
-    document: dict[str, Any] = answer
+    return answer
+
+
+def fetch(socket_path: str) -> dict[str, Any]:
+    """What the agent behind `socket_path` tells.
+
+    Raises:
+        NoAnswer: there is none.
+
+    """
+    try:
+        document: dict[str, Any] = json.loads(_receive(socket_path))
+    except (OSError, ValueError) as error:
+        raise NoAnswer(f"no agent answers at {socket_path}: {error}") from error
     return document
+
+
+def complain(message: str, code: int) -> int:
+    """Say it where errors go; the exit code to go with it."""
+    sys.stderr.write(f"guestagent: {message}\n")
+    return code
 
 
 def plain(document: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -116,8 +132,3 @@ def _receive(socket_path: str) -> bytes:
                 break
             answer += piece
     return bytes(answer)
-
-
-def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"guestagent: {message}\n")
-    return code

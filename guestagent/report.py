@@ -1,14 +1,13 @@
 """What this guest says of itself: the report and the greeting, out of the probes.
 
 A probe that fails, or whose value breaks the wire's own rules (the host would refuse the whole report for it), costs
-its own fields and is logged once. A report that would not fit a frame loses filesystems, and says how many.
+its own fields and is logged once.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import secrets
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +15,15 @@ from guestagent import __version__
 from guestagent.probes import FAILURES, PROBES, identity
 from protocol import schema
 from protocol.errors import RemoteProtocolError
-from protocol.framing import MAX_FRAME_BYTES
-from protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION, Hello, Report
+from protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION, Drop, Hello, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guestagent.probes import Probe
+    from protocol.errors import DropReason
 
 ROOT = Path("/")
-
-MOST_BODY_BYTES = MAX_FRAME_BYTES - 1024
-"""What header, checksum, stuffing and delimiters leave of a frame, and some."""
 
 _logger = logging.getLogger(__name__)
 _record = schema.Record(Report)
@@ -40,26 +36,33 @@ class Reporter:
         self._root = root
         self._probes = probes
         self._failed: set[Probe] = set()
+        self._instance = _draw()
 
-    def report(self, dropped_frames: int) -> Report:
-        """Everything measured now; what could not be is `None`."""
+    def report(self, drops: Mapping[DropReason, int], events_lost: int | None) -> Report:
+        """Everything measured now, and what was lost so far; what is not known is `None`."""
         measured: dict[str, Any] = {}
         for probe in self._probes:
             measured.update(self._read(probe))
-        return fit(Report(dropped_frames=dropped_frames, **measured))
+        return Report(
+            dropped_frames=sum(drops.values()),
+            drops=tuple(Drop(reason=reason.value, count=count) for reason, count in drops.items()),
+            events_lost=events_lost,
+            **measured,
+        )
 
     def hello(self) -> Hello:
         """A greeting, with a nonce that no earlier one had."""
         return Hello(
             version_min=OLDEST_VERSION,
             version_max=PROTOCOL_VERSION,
-            nonce=secrets.randbits(64),
+            nonce=_draw(),
             agent_version=__version__,
             boot_id=identity.boot_id(self._root),
             os_name=identity.os_name(self._root),
             kernel_release=identity.kernel_release(),
             machine=identity.machine(),
             hostname=identity.hostname(),
+            instance=self._instance,
         )
 
     def _read(self, probe: Probe) -> Mapping[str, Any]:
@@ -75,10 +78,6 @@ class Reporter:
         return values
 
 
-def fit(report: Report) -> Report:
-    """The report, cut to what one frame takes: 64 mountpoints of long names in a wide script do not."""
-    while len(schema.pack(_record, report)) > MOST_BODY_BYTES:
-        kept = report.filesystems or ()
-        left_out = (report.filesystems_left_out or 0) + len(kept) - len(kept) // 2
-        report = dataclasses.replace(report, filesystems=kept[: len(kept) // 2], filesystems_left_out=left_out)
-    return report
+def _draw() -> int:
+    """A number that nobody has had before; `secrets` would load OpenSSL, which is 4 MB."""
+    return int.from_bytes(os.urandom(8), "big")

@@ -39,7 +39,11 @@ class TransportMissing(PortError):  # noqa: N818
 
 
 class Port(Protocol):
-    """An open way to the host. One task uses it; a cancelled call loses no input."""
+    """An open way to the host. One task reads while another writes; a cancelled call loses no input."""
+
+    @property
+    def path(self) -> str:
+        """What begins its messages."""
 
     async def read(self) -> bytes:
         """Some bytes, or `b""` when the host has gone away. Raises `PortLost`."""

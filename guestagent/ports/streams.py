@@ -21,7 +21,7 @@ class StreamPort:
         *,
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
-        self._path = path
+        self.path = path
         self._reader = reader
         self._writer = writer
         self._write_seconds = write_seconds
@@ -32,9 +32,9 @@ class StreamPort:
         try:
             data = await self._reader.read(READ_BYTES)
         except OSError as error:
-            raise PortLost(f"{self._path}: {error}") from error
+            raise PortLost(f"{self.path}: {error}") from error
         if not data:
-            raise PortLost(f"{self._path}: closed by the host")
+            raise PortLost(f"{self.path}: closed by the host")
         return data
 
     async def write(self, frame: bytes) -> None:
@@ -43,9 +43,9 @@ class StreamPort:
         try:
             await asyncio.wait_for(self._writer.drain(), self._write_seconds)
         except asyncio.TimeoutError:
-            raise PortLost(f"{self._path}: the host has taken nothing for {self._write_seconds:g} s") from None
+            raise PortLost(f"{self.path}: the host has taken nothing for {self._write_seconds:g} s") from None
         except OSError as error:
-            raise PortLost(f"{self._path}: {error}") from error
+            raise PortLost(f"{self.path}: {error}") from error
 
     async def wait_for_host(self) -> None:
         """Return at once: an open stream is all we can know."""

@@ -40,7 +40,7 @@ class VirtioPort:
     """An open virtio port; owns `descriptor`, which must not block."""
 
     def __init__(self, path: str, descriptor: int, *, write_seconds: float = WRITE_SECONDS) -> None:
-        self._path = path
+        self.path = path
         self._descriptor = descriptor
         self._write_seconds = write_seconds
         self._edge = asyncio.Event()
@@ -63,7 +63,7 @@ class VirtioPort:
         try:
             await asyncio.wait_for(self._write_all(frame), self._write_seconds)
         except asyncio.TimeoutError:
-            raise HostAway(f"{self._path}: the host has taken nothing for {self._write_seconds:g} s") from None
+            raise HostAway(f"{self.path}: the host has taken nothing for {self._write_seconds:g} s") from None
 
     async def wait_for_host(self) -> None:
         """Return when the host's end is open; no time passes on a CPU until then."""
@@ -97,7 +97,7 @@ class VirtioPort:
         except BlockingIOError:
             return None
         except OSError as error:
-            raise PortLost(f"{self._path}: {error.strerror}") from error
+            raise PortLost(f"{self.path}: {error.strerror}") from error
 
     async def _write_all(self, frame: bytes) -> None:
         while frame:
@@ -106,7 +106,7 @@ class VirtioPort:
             frame = frame[taken:]
             if not taken:
                 if self._events() & select.POLLHUP:
-                    raise HostAway(f"{self._path}: the host's end is closed")
+                    raise HostAway(f"{self.path}: the host's end is closed")
                 await self._edge.wait()
 
     def _give(self, frame: bytes) -> int:
@@ -116,4 +116,4 @@ class VirtioPort:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise PortLost(f"{self._path}: {error.strerror}") from error
+            raise PortLost(f"{self.path}: {error.strerror}") from error

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from guestagent.probes import cpu, filesystems, load, memory, uptime
+from guestagent.probes import clock, cpu, filesystems, load, memory, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-FAILURES = (OSError, ValueError, LookupError)
+FAILURES = (OSError, ValueError, LookupError, ArithmeticError)
 """A file that is missing, or not as expected."""
 
 
@@ -33,4 +33,5 @@ PROBES: tuple[Probe, ...] = (
     Probe(("memory",), memory.read),
     Probe(("load",), load.read),
     Probe(("filesystems", "filesystems_left_out"), filesystems.read),
+    Probe(("time_seconds",), clock.read),  # last: how old it is when it arrives is how wrong the host takes it to be
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.guestagent.talk import Talk
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -38,3 +40,20 @@ def root(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return tmp_path / "root"
+
+
+@pytest.fixture
+def talk() -> Talk:
+    """The host is there and has not been greeted yet."""
+    talk = Talk()
+    talk.guest.begin(talk.now)
+    return talk
+
+
+@pytest.fixture
+def session(talk: Talk) -> Talk:
+    """A session with a report every ten seconds, the first one made."""
+    talk.passes(0)
+    talk.welcome()
+    assert talk.kinds(0) == [(0, "Report")]
+    return talk

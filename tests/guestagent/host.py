@@ -10,7 +10,7 @@ from protocol.connection import Connection, Received
 from protocol.messages import Hello, Role, Welcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from protocol.connection import Message
@@ -23,6 +23,16 @@ PATIENCE_SECONDS = 60
 
 async def soon(awaitable: Awaitable[T]) -> T:
     return await asyncio.wait_for(awaitable, PATIENCE_SECONDS)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the loop go on until that is so."""
+
+    async def looking() -> None:
+        while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.005)
+
+    await soon(looking())
 
 
 class Visit:
@@ -46,15 +56,23 @@ class Visit:
             self._heard += [piece for piece in self.connection.receive(data) if isinstance(piece, Received)]
 
     def say(self, message: Message) -> None:
-        self._writer.write(self.connection.send(message))
+        self._writer.writelines(self.connection.send(message))
 
     def write(self, data: bytes) -> None:
         self._writer.write(data)
 
-    async def welcome(self, *, session: int = 7) -> Hello:
+    async def welcome(self, *, session: int = 7, events_taken: int | None = None) -> Hello:
         """Wait to be greeted, and open a session."""
         hello = await self.hear(Hello)
-        self.say(Welcome(version=1, nonce=hello.nonce, session=session, report_interval_seconds=1))
+        self.say(
+            Welcome(
+                version=1,
+                nonce=hello.nonce,
+                session=session,
+                report_interval_seconds=1,
+                events_taken=events_taken,
+            )
+        )
         return hello
 
     def leave(self) -> None:

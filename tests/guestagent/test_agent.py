@@ -12,32 +12,51 @@ import pytest
 
 from guestagent import ports
 from guestagent.agent import Agent
+from guestagent.clock import boot_seconds
 from guestagent.conversation import Conversation
 from guestagent.ports.port import HostAway, Port, PortBusy, PortLost, TransportMissing
 from guestagent.report import Reporter
 from protocol.connection import Connection, Dropped
-from protocol.messages import Ack, Goodbye, Hello, HelloRequest, Metrics, Refusal, Report, Role, Welcome
-from tests.guestagent.host import listening, soon
+from protocol.messages import (
+    Ack,
+    Events,
+    Goodbye,
+    Hello,
+    HelloRequest,
+    Metrics,
+    Notice,
+    NoticeAnswer,
+    Ping,
+    Refusal,
+    Report,
+    Role,
+    Welcome,
+)
+from tests.guestagent.host import listening, soon, until
+from tests.guestagent.journal import MemoryJournal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from guestagent.notices import KeptNotice
     from guestagent.ports import Opener
     from protocol.connection import Message
 
 ASK = HelloRequest(version_min=1, version_max=1)
 
 
-def conversing(root: Path) -> Conversation:
+def conversing(root: Path, journal: MemoryJournal | None = None) -> Conversation:
     reporter = Reporter(root=root)
-    return Conversation(hello=reporter.hello, report=reporter.report)
+    return Conversation(hello=reporter.hello, report=reporter.report, journal=journal)
 
 
 @contextlib.asynccontextmanager
-async def running(conversation: Conversation, open_port: Opener) -> AsyncIterator[Agent]:
+async def running(
+    conversation: Conversation, open_port: Opener, clock: Callable[[], float] = boot_seconds
+) -> AsyncIterator[Agent]:
     """The agent as a task, told to stop at the end; a bug in it fails the test."""
-    agent = Agent(conversation, open_port)
+    agent = Agent(conversation, open_port, clock)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(agent.run(), name="agent")
         yield agent
@@ -58,8 +77,12 @@ async def agent(root: Path, path: Path) -> AsyncIterator[Agent]:
 class ScriptedPort:
     """A port whose host comes, goes and speaks when the test says so."""
 
+    path = "scripted"
+
     def __init__(self) -> None:
         self.host = Connection(Role.HOST)
+        self.may_take = asyncio.Event()
+        self.may_take.set()
         self.is_there = asyncio.Event()
         self.is_awaited = asyncio.Event()
         self.said: asyncio.Queue[bytes | PortLost] = asyncio.Queue()
@@ -76,6 +99,7 @@ class ScriptedPort:
     async def write(self, frame: bytes) -> None:
         if not self.takes:
             raise HostAway("scripted: takes nothing")
+        await self.may_take.wait()
         for piece in self.host.receive(frame):
             assert not isinstance(piece, Dropped)
             self.heard.put_nowait(piece.message)
@@ -92,7 +116,8 @@ class ScriptedPort:
         return await soon(self.heard.get())
 
     def say(self, message: Message) -> None:
-        self.said.put_nowait(self.host.send(message))
+        for frame in self.host.send(message):
+            self.said.put_nowait(frame)
 
     async def missed(self) -> None:
         """Return when the agent knows that the host is not there."""
@@ -128,7 +153,7 @@ async def test_the_agent_reports_and_keeps_what_the_host_says(agent: Agent, path
         assert report.cpus == 2
         visit.say(Metrics(host_cpus=4))
         assert await visit.hear(Ack) == Ack(sequence=1)
-        assert agent._conversation.metrics == Metrics(host_cpus=4)
+        assert agent.conversation.metrics == Metrics(host_cpus=4)
         visit.say(Metrics(host_cpus=8))
         assert await visit.hear(Ack) == Ack(sequence=2)
         assert (await visit.hear(Report)).uptime_seconds == report.uptime_seconds
@@ -173,14 +198,15 @@ async def test_a_host_that_dies_within_a_frame_leaves_nothing_behind(agent: Agen
         visit = await host.visit()
         await visit.welcome()
         await visit.hear(Report)
-        visit.write(visit.connection.send(Metrics(host_cpus=4))[:-5])
+        (frame,) = visit.connection.send(Metrics(host_cpus=4))
+        visit.write(frame[:-5])
         visit.die()
         visit = await host.visit()
         await visit.welcome()
         assert (await visit.hear(Report)).dropped_frames == 0
         visit.say(Metrics(host_cpus=8))
         assert await visit.hear(Ack) == Ack(sequence=1)
-        assert agent._conversation.metrics == Metrics(host_cpus=8)
+        assert agent.conversation.metrics == Metrics(host_cpus=8)
 
 
 async def test_junk_from_the_host_costs_nothing_but_itself(agent: Agent, path: Path) -> None:
@@ -189,10 +215,10 @@ async def test_junk_from_the_host_costs_nothing_but_itself(agent: Agent, path: P
         visit.write(b"\xff" * 100_000)
         await visit.welcome()
         await visit.hear(Report)
-        frame = visit.connection.send(Metrics(host_cpus=4))
+        (frame,) = visit.connection.send(Metrics(host_cpus=4))
         visit.write(b"junk\0" + frame[:10] + b"\0" + frame + b"\0junk")
         await visit.hear(Ack)
-        assert agent._conversation.metrics == Metrics(host_cpus=4)
+        assert agent.conversation.metrics == Metrics(host_cpus=4)
         assert (await visit.hear(Report)).dropped_frames == 3
 
 
@@ -252,21 +278,90 @@ async def test_an_agent_stops_though_the_host_takes_no_goodbye(root: Path) -> No
     assert port.is_closed
 
 
-async def test_an_agent_stops_though_its_stop_was_swallowed_by_input(root: Path) -> None:
-    """What asyncio.wait_for does before Python 3.12, when input and cancellation meet."""
+async def test_a_host_that_takes_nothing_until_it_is_heard_is_heard(root: Path) -> None:
+    """Both sides' buffers are full: were one to read only once its own words are taken, neither ever would."""
     port = ScriptedPort()
     port.is_there.set()
     async with running(conversing(root), opening(port)) as agent:
         await port.greeted()
-        agent._is_stopping = True
-        port.say(Metrics())
-        assert isinstance(await port.hear(), Goodbye)
-    assert port.is_closed
+        port.may_take.clear()
+        port.say(Ping())
+        port.say(Metrics(host_cpus=4))
+        await until(lambda: agent.conversation.metrics is not None)
+        assert port.heard.empty()
+        port.may_take.set()
+        assert await port.hear() in (Ack(sequence=1), Ack(sequence=2))
+
+
+async def test_a_host_that_never_stops_talking_does_not_keep_the_agent_from_answering(root: Path) -> None:
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port)):
+        await port.greeted()
+        (frame,) = port.host.send(Ping())
+        port.said.put_nowait(frame)
+        for _ in range(1000):
+            port.said.put_nowait(b"\0noise\0")
+        assert await port.hear() == Ack(sequence=1)
+        assert not port.said.empty()
+
+
+async def test_a_journal_that_has_more_is_looked_at(root: Path) -> None:
+    journal, port = MemoryJournal(), ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root, journal), opening(port)) as agent:
+        journal.on_ready = agent.wake
+        await port.greeted()
+        journal.write("something")
+        events = await port.hear()
+        assert isinstance(events, Events)
+        assert [event.text for event in events.events] == ["something"]
+
+
+async def test_what_came_of_a_notice_is_told_when_it_is_known(root: Path) -> None:
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port)) as agent:
+        told: list[KeptNotice] = []
+        agent.conversation.notices.listeners.append(told.append)
+        await port.greeted()
+        port.say(Notice(number=1, kind="test", severity="info", text=""))
+        assert await port.hear() == Ack(sequence=1)
+        assert await port.hear() == NoticeAnswer(number=1, status="seen")
+        agent.finish(told[0], "done", None)
+        assert await port.hear() == NoticeAnswer(number=1, status="done")
+
+
+async def test_a_guest_that_slept_finds_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop's timers stood still: a report is due in 300 s by them, long ago by the clock."""
+    monkeypatch.setattr("guestagent.agent.LOOK_SECONDS", 0.01)
+    now = 1000.0
+    port = ScriptedPort()
+    port.is_there.set()
+    async with running(conversing(root), opening(port), clock=lambda: now):
+        await port.greeted()
+        now += 301
+        assert isinstance(await port.hear(), Report)
+        now += 86400
+        assert isinstance(await port.hear(), Hello)
+
+
+async def test_the_conversation_knows_why_nobody_is_there(root: Path) -> None:
+    port = ScriptedPort()
+    conversation = conversing(root)
+    async with running(conversation, opening(PortBusy("first: held open"), port)):
+        await until(lambda: conversation.absence == "no port: first: held open")
+        await soon(port.is_awaited.wait())
+        assert (conversation.absence, conversation.port) == ("no host at the other end", "scripted")
+        port.is_there.set()
+        await port.greeted()
+        assert conversation.absence is None
+    assert conversation.port is None
 
 
 async def test_a_host_that_returns_on_the_same_port_is_greeted_at_once(root: Path) -> None:
     port = ScriptedPort()
-    async with running(conversing(root), opening(port)):
+    async with running(conversing(root), opening(port)) as agent:
         for _ in range(3):
             port.is_there.set()
             await port.greeted()
@@ -274,6 +369,7 @@ async def test_a_host_that_returns_on_the_same_port_is_greeted_at_once(root: Pat
             port.said.put_nowait(b"")
             await port.missed()
         assert not port.is_closed
+        assert agent.conversation.counters["hosts_away"] == 3
 
 
 async def test_a_host_that_takes_nothing_is_greeted_again_when_it_does(root: Path) -> None:
@@ -295,11 +391,12 @@ async def test_a_port_that_is_lost_is_opened_anew(root: Path, caplog: pytest.Log
     first, second = ScriptedPort(), ScriptedPort()
     first.is_there.set()
     second.is_there.set()
-    async with running(conversing(root), opening(first, PortBusy("second: held open"), second)):
+    async with running(conversing(root), opening(first, PortBusy("second: held open"), second)) as agent:
         await first.greeted()
         first.said.put_nowait(PortLost("first: unplugged"))
         await second.greeted()
         assert first.is_closed
+        assert agent.conversation.counters["ports_lost"] == 1
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == ["port lost: first: unplugged", "waiting for the port: second: held open"]
 

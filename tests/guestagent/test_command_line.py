@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import sys
 import tomllib
@@ -14,14 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from guestagent import __main__, __version__
-from protocol.messages import Ack, Goodbye, Metrics, Report
-from tests.guestagent.host import listening, soon
+from protocol.messages import Ack, Detail, Goodbye, Metrics, Notice, NoticeAnswer, Report
+from tests.guestagent.host import listening, soon, until
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).resolve().parents[2]
+
+MOVED = Notice(number=7, kind="moved", severity="warning", text="elsewhere", details=(Detail(name="from", value="a"),))
 
 
 class Guest:
@@ -30,6 +33,8 @@ class Guest:
     def __init__(self, folder: Path) -> None:
         self.port = folder / "port"
         self.socket = folder / "agent.sock"
+        self.notices_socket = folder / "notices.sock"
+        self.hooks = folder / "hooks.d"
 
     async def start(self, *arguments: str | Path) -> Process:
         return await asyncio.create_subprocess_exec(
@@ -49,10 +54,17 @@ class Guest:
     async def get(self, *arguments: str) -> tuple[int | None, str, str]:
         return await self.result("get", "--socket", self.socket, *arguments)
 
+    async def status(self, *arguments: str) -> tuple[int | None, str, str]:
+        return await self.result("status", "--socket", self.socket, *arguments)
+
+    async def notices(self, *arguments: str) -> tuple[int | None, str, str]:
+        return await self.result("notices", "--socket", self.notices_socket, *arguments)
+
     @contextlib.asynccontextmanager
     async def agent(self) -> AsyncIterator[Process]:
         """A running agent, killed at the end if it has not ended by then."""
-        process = await self.start("run", "--port", self.port, "--socket", self.socket)
+        places = ("--socket", self.socket, "--notices-socket", self.notices_socket, "--hooks", self.hooks)
+        process = await self.start("run", "--port", self.port, *places)
         try:
             yield process
         finally:
@@ -75,6 +87,11 @@ async def told(process: Process, words: str) -> str:
         assert line, log
         log += line.decode()
     return log
+
+
+def files_of(process: Process) -> str:
+    """What it has mapped into its memory."""
+    return Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
 
 
 async def test_the_version_is_that_of_the_package(guest: Guest) -> None:
@@ -166,6 +183,13 @@ async def test_an_agent_after_one_that_was_killed_takes_over(guest: Guest) -> No
             assert await guest.get("host_cpus") == (0, "4\n", "")
 
 
+async def test_an_agent_does_not_load_what_it_has_no_use_for(guest: Guest) -> None:
+    """OpenSSL comes along with asyncio and is a fifth of what the agent would take of a small guest."""
+    async with guest.agent() as process:
+        await told(process, "waiting for the port")
+        assert "libcrypto" not in files_of(process)
+
+
 async def test_a_second_agent_says_that_there_is_a_first(guest: Guest) -> None:
     async with guest.agent() as process:
         await told(process, "answers at")
@@ -179,9 +203,121 @@ async def test_a_second_agent_says_that_there_is_a_first(guest: Guest) -> None:
 async def test_a_serial_line_without_its_library_ends_with_what_to_install(guest: Guest) -> None:
     code = (
         "import sys; sys.modules['serial_asyncio'] = None; from guestagent.__main__ import main; "
-        f"sys.exit(main(['run', '--port', 'socket://127.0.0.1:9', '--socket', {str(guest.socket)!r}]))"
+        f"sys.exit(main(['run', '--port', 'socket://127.0.0.1:9', '--socket', {str(guest.socket)!r}, "
+        f"'--notices-socket', {str(guest.notices_socket)!r}]))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
     _, errors = await soon(process.communicate())
     assert process.returncode == 78
     assert "pip install 'virtwire[serial]'" in errors.decode()
+
+
+async def test_status_tells_that_the_line_is_up_and_what_was_lost(guest: Guest) -> None:
+    async with listening(guest.port) as host, guest.agent():
+        visit = await host.visit()
+        await visit.welcome()
+        visit.write(b"\0noise\0")
+        visit.say(Metrics())
+        await visit.hear(Ack)
+        code, output, errors = await guest.status()
+        assert (code, errors) == (0, "")
+        assert {"state open", f"port {guest.port}", "input_framing 1", "greetings 1"} <= set(output.splitlines())
+        code, output, _ = await guest.status("--format", "json")
+        assert (code, json.loads(output)["state"]) == (0, "open")
+
+
+async def test_status_tells_that_the_line_is_down_and_why(guest: Guest) -> None:
+    async with guest.agent() as process:
+        await told(process, "waiting for the port")
+        code, output, _ = await guest.status()
+    assert code == 1
+    assert f"reason no port: {guest.port}: not there\n" in output
+
+
+async def test_status_without_an_agent_says_so(guest: Guest) -> None:
+    code, output, errors = await guest.status()
+    assert (code, output) == (2, "")
+    assert "no agent answers" in errors
+
+
+async def test_notices_prints_what_the_host_told(guest: Guest) -> None:
+    async with listening(guest.port) as host, guest.agent():
+        visit = await host.visit()
+        await visit.welcome()
+        visit.say(MOVED)
+        assert await visit.hear(NoticeAnswer) == NoticeAnswer(number=7, status="seen")
+        code, output, errors = await guest.notices()
+        assert (code, errors) == (0, "")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\S+ warning moved: elsewhere from=a\n", output)
+        assert json.loads((await guest.notices("--format", "json"))[1])["details"] == {"from": "a"}
+        assert (await guest.get("host_cpus"))[0] == 2  # notices are no values
+
+
+async def test_notices_can_be_followed_until_the_agent_ends(guest: Guest) -> None:
+    async with listening(guest.port) as host, guest.agent() as process:
+        visit = await host.visit()
+        await visit.welcome()
+        visit.say(MOVED)
+        await visit.hear(NoticeAnswer)
+        follower = await guest.start("notices", "--socket", guest.notices_socket, "--follow", "--format", "json")
+        assert follower.stdout is not None
+        assert json.loads(await soon(follower.stdout.readline()))["number"] == 7
+        visit.say(Notice(number=8, kind="resumed", severity="info", text=""))
+        assert json.loads(await soon(follower.stdout.readline()))["number"] == 8
+        process.terminate()
+        _, errors = await soon(follower.communicate())
+        assert follower.returncode == 2
+        assert "the agent has ended" in errors.decode()
+
+
+async def test_following_ends_quietly_when_nobody_reads_or_on_a_signal(guest: Guest) -> None:
+    async with listening(guest.port) as host, guest.agent():
+        visit = await host.visit()
+        await visit.welcome()
+        visit.say(MOVED)
+        await visit.hear(NoticeAnswer)
+        follower = await guest.start("notices", "--socket", guest.notices_socket, "--follow")
+        assert follower.stdout is not None
+        await soon(follower.stdout.readline())
+        follower.send_signal(signal.SIGINT)
+        assert (await soon(follower.communicate())) == (b"", b"")
+        assert follower.returncode == 0
+
+
+async def test_notices_without_an_agent_says_so(guest: Guest) -> None:
+    code, output, errors = await guest.notices()
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"guestagent: no agent answers at {guest.notices_socket}: ")
+
+
+async def test_hooks_are_run_for_a_notice_and_the_host_learns_how_they_ended(guest: Guest) -> None:
+    guest.hooks.mkdir()
+    hook = guest.hooks / "10-hook"
+    hook.write_text('#!/bin/sh\necho "$VIRTWIRE_KIND $VIRTWIRE_TEXT"\ntest "$VIRTWIRE_NUMBER" = 7\n', encoding="utf-8")
+    hook.chmod(0o755)
+    async with listening(guest.port) as host, guest.agent() as process:
+        visit = await host.visit()
+        await visit.welcome()
+        visit.say(MOVED)
+        assert await visit.hear(NoticeAnswer) == NoticeAnswer(number=7, status="seen")
+        assert await visit.hear(NoticeAnswer) == NoticeAnswer(number=7, status="done")
+        await told(process, "hook 10-hook: moved elsewhere")
+        visit.say(Notice(number=8, kind="moved", severity="info", text=""))
+        assert await visit.hear(NoticeAnswer) == NoticeAnswer(number=8, status="seen")
+        failed = NoticeAnswer(number=8, status="failed", text="10-hook: exit status 1")
+        assert await visit.hear(NoticeAnswer) == failed
+
+
+async def test_a_signal_ends_an_agent_whose_hook_never_ends(guest: Guest) -> None:
+    guest.hooks.mkdir()
+    hook = guest.hooks / "hook"
+    hook.write_text(f"#!/bin/sh\ntouch {guest.hooks}/begun\nsleep 1000\n", encoding="utf-8")
+    hook.chmod(0o755)
+    async with listening(guest.port) as host, guest.agent() as process:
+        visit = await host.visit()
+        await visit.welcome()
+        visit.say(MOVED)
+        await until((guest.hooks / "begun").exists)
+        process.terminate()
+        assert await visit.hear(Goodbye) == Goodbye(reason="the agent stops")
+        assert await soon(process.wait()) == 0

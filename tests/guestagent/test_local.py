@@ -14,6 +14,7 @@ import pytest
 
 from guestagent import __version__, local
 from guestagent.conversation import Conversation
+from guestagent.document import document
 from guestagent.local import SocketUnusable
 from protocol.messages import Hello, Metrics, Report
 from tests.guestagent.host import soon
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def conversation() -> Conversation:
     return Conversation(
-        hello=lambda: Hello(version_min=1, version_max=1, nonce=1, agent_version="0"), report=lambda _: Report()
+        hello=lambda: Hello(version_min=1, version_max=1, nonce=1, agent_version="0"), report=lambda *_: Report()
     )
 
 
@@ -67,7 +68,7 @@ async def test_an_agent_that_has_heard_nothing_says_so(path: Path, conversation:
 
 async def test_everything_is_told_with_its_age_and_its_meaning(path: Path, conversation: Conversation) -> None:
     conversation.metrics, conversation.metrics_at = Metrics(host_cpus=4, host_name="ä"), 100.0
-    answer = local.document(conversation, 107.5)
+    answer = document(conversation, 107.5)
     assert answer["age_seconds"] == 7.5
     assert (answer["metrics"]["host_cpus"], answer["metrics"]["host_name"]) == (4, "ä")
     assert answer["metrics"]["host_load1"] is None
@@ -105,7 +106,7 @@ async def test_a_client_whose_socket_takes_nothing_is_let_go() -> None:
 
     transport = Full()
     talk = Conversation(
-        hello=lambda: Hello(version_min=1, version_max=1, nonce=1, agent_version="0"), report=lambda _: Report()
+        hello=lambda: Hello(version_min=1, version_max=1, nonce=1, agent_version="0"), report=lambda *_: Report()
     )
     local._Teller(talk, lambda: 0.0).connection_made(transport)
     assert transport.was_aborted

@@ -98,7 +98,7 @@ async def test_a_socket_is_read_and_written_until_the_host_hangs_up(tmp_path: Pa
         visit.write(b"from the host")
         assert await soon(port.read()) == b"from the host"
         hello = Hello(version_min=1, version_max=1, nonce=1, agent_version="0")
-        await soon(port.write(Connection(Role.GUEST).send(hello)))
+        await soon(port.write(b"".join(Connection(Role.GUEST).send(hello))))
         assert await visit.hear(Hello) == hello
         visit.leave()
         with pytest.raises(PortLost, match="closed by the host"):
@@ -128,7 +128,7 @@ async def test_a_serial_line_carries_frames_both_ways(line: tuple[str, VirtioPor
     hello = Hello(version_min=1, version_max=1, nonce=1, agent_version="0")
     async with opened(path) as port:
         await soon(port.wait_for_host())
-        await soon(port.write(Connection(Role.GUEST).send(hello)))
+        await soon(port.write(b"".join(Connection(Role.GUEST).send(hello))))
         host = Connection(Role.HOST)
         heard: list[Received | Dropped] = []
         while not heard:

@@ -62,6 +62,26 @@ async def test_what_the_host_writes_is_read(pair: tuple[VirtioPort, socket.socke
     assert await soon(port.read()) == b"late"
 
 
+async def test_a_port_is_read_while_a_frame_waits_for_room(pair: tuple[VirtioPort, socket.socket]) -> None:
+    port, host = pair
+    frame = b"x" * (4 << 20)  # more than any socket takes while nobody reads
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(port.write(frame), name="writing")
+        for number in range(3):
+            host.send(b"%d" % number)
+            assert await soon(port.read()) == b"%d" % number
+        reading = tasks.create_task(port.read(), name="reading")
+        await asyncio.sleep(0)
+        assert not writing.done()
+        taken = 0
+        while taken < len(frame):
+            taken += len(await soon(asyncio.get_running_loop().sock_recv(host, 1 << 20)))
+        await soon(writing)
+        assert not reading.done()
+        host.send(b"last")
+        assert await soon(reading) == b"last"
+
+
 async def test_a_frame_goes_out_in_one_write(
     pair: tuple[VirtioPort, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:

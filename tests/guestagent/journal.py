@@ -1,0 +1,58 @@
+"""A journal that keeps its events in memory and does at once what a real one has done on a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from protocol.messages import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class MemoryJournal:
+    """Knows when it has a session; `max_events` are kept."""
+
+    def __init__(self, *, max_events: int = 1000) -> None:
+        self.id = 1
+        self.last = 0
+        self.acknowledged = 0
+        self.lost: Mapping[str, int] = {}
+        self.is_met = False
+        self.on_ready: Callable[[], None] = lambda: None
+        self._max_events = max_events
+        self._events: list[Event] = []
+
+    def write(self, text: str = "", *, characters: int = 0) -> None:
+        self.last += 1
+        text = text or "x" * characters
+        self._events.append(Event(number=self.last, kind="test", severity="info", text=text))
+        if len(self._events) > self._max_events:
+            self.lost = {"overflow": self.lost.get("overflow", 0) + 1}
+            del self._events[0]
+        self.on_ready()
+
+    def welcomed(self, taken: int | None) -> None:
+        self.is_met = True
+        if taken is not None and taken > self.last:
+            self.id, self.acknowledged = self.id + 1, 0
+        elif taken is not None:
+            self.acknowledge(taken)
+        self.on_ready()
+
+    def acknowledge(self, number: int) -> None:
+        self.acknowledged = max(self.acknowledged, number)
+        self._events = [event for event in self._events if event.number > number]
+        self.on_ready()
+
+    def parted(self) -> None:
+        self.is_met = False
+
+    def unacknowledged(self, after: int = 0, *, limit: int, max_bytes: int) -> list[Event]:
+        chosen: list[Event] = []
+        for event in self._events:
+            if event.number > after and len(chosen) < limit and (not chosen or max_bytes >= len(event.text)):
+                chosen.append(event)
+                max_bytes -= len(event.text)
+        return chosen
