@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from guestagent import __version__
 from guestagent.probes import FAILURES, PROBES, identity
 from protocol import schema
-from protocol.errors import RemoteProtocolError
+from protocol.errors import ProtocolError
 from protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION, Drop, Hello, Report
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class Reporter:
     def _read(self, probe: Probe) -> Mapping[str, Any]:
         try:
             values = probe.read(self._root)
-            _record.decode(_record.encode(Report(**values)), "report")
-        except (*FAILURES, RemoteProtocolError) as error:
+            schema.unpack(_record, schema.pack(_record, Report(**values)))
+        except (*FAILURES, ProtocolError) as error:
             if probe not in self._failed:
                 self._failed.add(probe)
                 _logger.warning("probe of %s failed, its values are left out: %s", probe.fields[0], error)

@@ -216,7 +216,7 @@ async def test_junk_from_the_host_costs_nothing_but_itself(agent: Agent, path: P
         await visit.welcome()
         await visit.hear(Report)
         (frame,) = visit.connection.send(Metrics(host_cpus=4))
-        visit.write(b"junk\0" + frame[:10] + b"\0" + frame + b"\0junk")
+        visit.write(b"\xffjunk that is no frame\0" + frame[:10] + b"\0" + frame + b"\0junk")
         await visit.hear(Ack)
         assert agent.conversation.metrics == Metrics(host_cpus=4)
         assert (await visit.hear(Report)).dropped_frames == 3

@@ -52,6 +52,9 @@ def test_a_welcome_is_answered_with_a_report_and_then_one_every_interval(talk: T
     assert talk.guest.is_open
 
 
+NOISE = b"\0\xffno frame begins like this\0"
+
+
 @pytest.mark.parametrize(("asked", "kept"), [(0.1, reporting.MIN_REPORT_SECONDS), (1e6, reporting.MAX_REPORT_SECONDS)])
 def test_the_hosts_interval_is_kept_within_reason(talk: Talk, asked: float, kept: float) -> None:
     talk.passes(0)
@@ -90,7 +93,7 @@ def test_any_valid_word_of_the_host_keeps_the_session(session: Talk) -> None:
 def test_noise_does_not_keep_the_session(session: Talk) -> None:
     for _ in range(3):
         session.passes(9.5)
-        session.noise(b"\0noise\0")
+        session.noise(NOISE)
     assert session.kinds(2) == [(1.5, "Hello")]
 
 
@@ -160,7 +163,7 @@ def test_a_report_never_comes_between_greeting_and_welcome(session: Talk) -> Non
 
 
 def test_what_is_dropped_is_counted_and_told_to_the_host(session: Talk) -> None:
-    session.noise(b"\0noise\0" * 3)
+    session.noise(NOISE * 3)
     ((_, report),) = session.passes(10)
     assert report == Report(dropped_frames=3, events_lost=0)
     assert session.guest.counters["input_framing"] == 3
@@ -168,9 +171,9 @@ def test_what_is_dropped_is_counted_and_told_to_the_host(session: Talk) -> None:
 
 def test_a_flood_of_noise_is_logged_once_a_minute(session: Talk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    session.noise(b"\0noise\0" * 1000)
+    session.noise(NOISE * 1000)
     session.now += 61
-    session.noise(b"\0noise\0")
+    session.noise(NOISE)
     messages = [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()]
     assert len(messages) == 2
     assert "dropped: 1 pieces" in messages[0]
@@ -179,7 +182,7 @@ def test_a_flood_of_noise_is_logged_once_a_minute(session: Talk, caplog: pytest.
 
 def test_several_messages_in_one_read_are_all_taken(session: Talk) -> None:
     (first,), (second,) = session.host.send(Metrics(host_cpus=1)), session.host.send(ASK)
-    assert session.noise(first + b"\0noise\0" + second) == []  # the ack is of a session that is over
+    assert session.noise(first + NOISE + second) == []  # the ack is of a session that is over
     assert session.guest.metrics == Metrics(host_cpus=1)
     assert session.kinds(0.5) == [(0.2, "Hello")]
 

@@ -21,6 +21,7 @@ from protocol.messages import Ack, Chunk, Goodbye, HelloRequest, Metrics, Refusa
 from tests.hostd.guests.conftest import post
 from tests.support.builders import HELLO, REPORT, UUID, channel, facts, world
 from tests.support.guest import Line, Qemu, qemu_at
+from tests.support.hostile_bytes import NUMBERS, chunk, forged
 from tests.support.running import running
 
 SETTINGS = GuestSettings(report_interval_seconds=0.1)
@@ -180,7 +181,8 @@ async def test_a_message_of_which_a_part_is_missing_is_dropped_and_the_session_g
 ) -> None:
     line = await qemu.line()
     await line.greet()
-    await line.say(Chunk(kind=0x10, index=1, of=2, data=b"end"))
+    line.connection.send(REPORT)  # whose number the chunk takes
+    await line.push(forged(line.connection, NUMBERS[Chunk], chunk(NUMBERS[Report], 1, 2, b"end"), sequence=1))
     await line.say(REPORT)
     guest = await until(store, lambda g: g.report is not None)
     assert guest.drops == {DropReason.CHUNK: 1}
@@ -256,7 +258,7 @@ async def test_a_guest_that_sends_only_junk_is_put_in_quarantine(store: Store, q
     line = await qemu.line()
     await line.greet()
     with pytest.raises(ConnectionError):
-        await flood(line, b"\0\x05junk\0")
+        await flood(line, b"\0\xff" + b"junk" * 10 + b"\0")
     guest = await until(store, lambda g: g.is_quarantined)
     assert guest.quarantines == {"mistakes": 1}
     assert guest.drops[DropReason.FRAMING] > 100
