@@ -123,6 +123,7 @@ class GuestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     channel: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "io.virtwire.agent.0"
     report_interval_seconds: Seconds = 10.0
+    check_peer: bool = True  # whoever may write where a socket is could put another there, and speak for the guest
     share: tuple[str, ...] = tuple(sorted(SHAREABLE - {"host_name"}))
     share_host_name: bool = False  # a tenant who knows the host's name can look for neighbours
 

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from hostd import telemetry
 from hostd.config import GuestSettings
+from hostd.guests.line import Line
 from hostd.guests.telling import metrics_for
 from hostd.model import changes
 from hostd.model.stats import DomainState
@@ -38,7 +39,6 @@ from protocol.messages import (
 
 _log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 1.0  # between two requests for a hello at the least; a back-off comes on top
 GREETING_SECONDS = 30.0  # no hello for this long, though the guest has the port open: connect again
 PARTIAL_FRAME_SECONDS = 5.0  # a frame that began must end within this
@@ -52,19 +52,20 @@ class _LineDown(Exception):  # noqa: N818 - named after the state of the line
     """The connection is over; the message says why, for the log."""
 
 
-async def attend(store: Store, uuid: str, path: str, settings: GuestSettings) -> NoReturn:
-    """Keep a session with the guest of domain `uuid` over the socket at `path`, until cancelled."""
+async def attend(store: Store, line: Line, settings: GuestSettings) -> NoReturn:
+    """Keep a session with the guest at the end of `line`, until cancelled."""
+    uuid = line.uuid
     retry = Backoff(first_seconds=0.5, most_seconds=30.0)
     told = ""
     while True:
         try:
-            await _over_one_connection(store, uuid, path, settings, retry)
+            await _over_one_connection(store, line, settings, retry)
         except _LineDown as error:
             _log.debug("guest %s: %s", uuid, error)  # a guest can bring this about as often as it likes
         except OSError as error:
-            why = str(error) or f"no answer within {CONNECT_SECONDS:g} s"
+            why = str(error)
             if why != told:  # once a reason: an operator has to see a socket that hostd may not open
-                _log.warning("guest %s: channel %s: %s", uuid, path, why)
+                _log.warning("guest %s: channel %s: %s", uuid, line.path, why)
             told = why
         except Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
             telemetry.GUEST_SESSION_FAULTS.inc()
@@ -73,16 +74,12 @@ async def attend(store: Store, uuid: str, path: str, settings: GuestSettings) ->
         await asyncio.sleep(retry.wait_seconds())
 
 
-async def _over_one_connection(store: Store, uuid: str, path: str, settings: GuestSettings, retry: Backoff) -> None:
-    async with asyncio.timeout(CONNECT_SECONDS):
-        reader, writer = await asyncio.open_unix_connection(path, limit=READ_BYTES)
-    try:
-        session = _Session(store, uuid, writer, settings, retry)
+async def _over_one_connection(store: Store, line: Line, settings: GuestSettings, retry: Backoff) -> None:
+    async with line.opened(limit=READ_BYTES) as (reader, writer):
+        session = _Session(store, line.uuid, writer, settings, retry)
         while True:
             session.speak()
             session.hear(await _read(reader, session.wakes_at()))
-    finally:
-        writer.transport.abort()
 
 
 async def _read(reader: asyncio.StreamReader, until: float) -> bytes:

@@ -243,6 +243,7 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         "exposition.compat = []",
         'guests.channel = "io.virtwire.agent.0"',
         "guests.report_interval_seconds = 10.0",
+        "guests.check_peer = true",
         'guests.share = ["host_cpus"]',
         "guests.share_host_name = false",
     ]

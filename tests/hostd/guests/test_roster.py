@@ -14,6 +14,7 @@ from hostd.guests.roster import keep
 from hostd.model import changes
 from hostd.model.domain import DomainFacts
 from hostd.store import Store
+from hostd.systemd import Supervisor
 from protocol.connection import Connection
 from protocol.messages import Metrics, Report, Role
 from tests.support.builders import HELLO, OTHER_UUID, REPORT, UUID, channel, facts, shut_off, world
@@ -47,7 +48,7 @@ class Host:
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
     async with AsyncExitStack() as stack:
         host = Host(tmp_path, stack)
-        await stack.enter_async_context(running(keep(host.store, SETTINGS)))
+        await stack.enter_async_context(running(keep(host.store, SETTINGS, Supervisor())))
         yield host
 
 
@@ -82,7 +83,7 @@ async def test_a_domain_without_the_channel_or_not_active_is_not(host: Host) -> 
     qemu = await host.qemu("alpha")
     host.describe(facts(OTHER_UUID, "beta"))
     host.describe(shut_off(channel=channel(str(qemu.path))))
-    assert roster._wanted(host.store.world) == {}
+    assert roster._wanted(host.store.world, SETTINGS, Supervisor()) == {}
 
 
 async def test_a_domain_that_stops_has_its_session_ended(host: Host) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hostd import telemetry
 from hostd.config import GuestSettings
 from hostd.guests import session
+from hostd.guests.line import Line as HostsLine
 from hostd.guests.session import attend
 from hostd.model.domain import Domain, Guest
 from hostd.model.world import World
@@ -35,7 +36,7 @@ async def qemu(tmp_path: Path) -> AsyncIterator[Qemu]:
 async def store(qemu: Qemu) -> AsyncIterator[Store]:
     """A World with one running domain, whose guest is attended to."""
     store = Store(world(Domain(facts=facts(channel=channel(str(qemu.path))))))
-    async with running(attend(store, UUID, str(qemu.path), SETTINGS)):
+    async with running(attend(store, HostsLine(path=str(qemu.path), uuid=UUID), SETTINGS)):
         yield store
 
 
@@ -272,7 +273,7 @@ async def test_an_error_that_nobody_foresaw_costs_that_session_and_is_counted(
 async def test_a_socket_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "late.sock"
     store = Store(world(Domain(facts=facts(channel=channel(str(path))))))
-    async with running(attend(store, UUID, str(path), SETTINGS)):
+    async with running(attend(store, HostsLine(path=str(path), uuid=UUID), SETTINGS)):
         await until(store, lambda g: g.reconnects >= 2)
         async with qemu_at(path) as qemu:
             await (await qemu.line()).greet()
