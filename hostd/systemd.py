@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+from array import array
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import NoReturn
@@ -18,7 +19,7 @@ from hostd import telemetry
 _log = logging.getLogger(__name__)
 
 FIRST_HANDED = 3  # SD_LISTEN_FDS_START
-BEAT_SECONDS = 5.0  # at most this long between two looks at what `systemctl status` shows
+BEAT_SECONDS = 1.0  # at most this long between two looks at what `systemctl status` shows
 BEATS_PER_WATCHDOG = 3  # one that is late is not yet the end
 
 
@@ -108,9 +109,9 @@ class Supervisor:
         if self._socket is None or self._address is None or not fields:
             return False
         message = "\n".join(f"{key}={value}" for key, value in fields.items()).encode()
-        files = [] if passed is None else [passed.fileno()]
-        try:
-            socket.send_fds(self._socket, [message], files, address=_unix_address(self._address))
+        rights = [] if passed is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [passed.fileno()]))]
+        try:  # not socket.send_fds, which takes an address and does not use it
+            self._socket.sendmsg([message], rights, 0, _unix_address(self._address))
         except OSError as error:  # it does not read, or is gone: neither is a reason to stop serving
             telemetry.NOTIFY_FAILURES.inc()
             _log.debug("systemd was not told %s: %s", ", ".join(fields), error)

@@ -16,7 +16,10 @@ Message = dict[str, str]
 
 _START = """
 import fcntl, os, sys
-files = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 200) for number in sys.argv[1].split(",") if number]
+passed = [int(number) for number in sys.argv[1].split(",") if number]
+files = [fcntl.fcntl(number, fcntl.F_DUPFD, 200) for number in passed]
+for number in passed:
+    os.close(number)
 for at, file in enumerate(files):
     os.dup2(file, 3 + at)
     os.close(file)

@@ -41,10 +41,7 @@ def listening(path: str, *, backlog: int = 1) -> Iterator[socket.socket]:
     """QEMU's socket; whoever connects waits until a test accepts it."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.settimeout(GENEROUS_SECONDS)
-        folder, name = os.path.split(path)
-        at = os.open(folder, os.O_PATH)
-        listener.bind(f"/proc/self/fd/{at}/{name}")
-        os.close(at)
+        listener.bind(path)
         listener.listen(backlog)
         yield listener
 
@@ -97,7 +94,9 @@ async def test_a_path_longer_than_an_address_holds_is_connected_to(tmp_path: Pat
     folder = tmp_path / ("a" * 100) / ("b" * 100)
     folder.mkdir(parents=True)
     path = str(folder / "io.virtwire.agent.0")
-    listener = stack.enter_context(listening(path))
+    at = os.open(folder, os.O_PATH)
+    stack.callback(os.close, at)
+    listener = stack.enter_context(listening(f"/proc/self/fd/{at}/io.virtwire.agent.0"))
     async with asyncio.TaskGroup() as group:
         taking = group.create_task(accepted(listener, stack))
         async with Line(path=path).opened(limit=LIMIT):
