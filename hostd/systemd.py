@@ -69,6 +69,8 @@ class Supervisor:
 
     def forget_all_but(self, wanted: Iterable[str], *, of: Callable[[str], bool]) -> None:
         """Let go of what was handed over, nobody has taken, `of` is true of, and is not wanted."""
+        if not self._handed:
+            return
         for name in sorted(filter(of, set(self._handed).difference(wanted))):
             _log.info("a socket of the process before this one is not needed any more: %s", name)
             self.forget(name)

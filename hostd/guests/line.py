@@ -74,9 +74,8 @@ class Line:
 
     @property
     def name(self) -> str:
-        """What its socket is kept under: the same for the same channel of the same start of the same domain."""
-        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        return f"{prefix_of(self.connection)}{self.uuid}/{digest}"
+        """What its socket is kept under."""
+        return name_of(self.connection, self.uuid, self.path)
 
     @asynccontextmanager
     async def opened(self, *, limit: int) -> AsyncIterator[tuple[StreamReader, StreamWriter]]:
@@ -194,6 +193,11 @@ class Line:
 def prefix_of(connection: str) -> str:
     """How the names of all lines of the connection with that name begin."""
     return f"guest/{connection}/"
+
+
+def name_of(connection: str, uuid: str, path: str) -> str:
+    """The same for the same channel of the same start of the same domain, and short, whatever the path."""
+    return f"{prefix_of(connection)}{uuid}/{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
 
 
 def _connect(path: str) -> socket.socket:

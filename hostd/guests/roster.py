@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from hostd import telemetry
 from hostd.config import GuestSettings
-from hostd.guests.line import Line, prefix_of
+from hostd.guests.line import Line, name_of, prefix_of
 from hostd.guests.session import attend
 from hostd.hypervisor.process import pid_file, pid_folder
 from hostd.model import changes
@@ -30,43 +30,50 @@ async def keep(store: Store, settings: GuestSettings, supervisor: Supervisor) ->
     async with asyncio.TaskGroup() as group:
         try:
             async for world in store.worlds(*WHO_IS_THERE):
-                lines = _wanted(world, settings, supervisor)
-                _let_go(world, lines, supervisor)
-                for uuid in [u for u, (path, _) in attended.items() if u not in lines or lines[u].path != path]:
+                wanted = _wanted(world)
+                for uuid in [u for u, (path, _) in attended.items() if wanted.get(u) != path]:
                     attended.pop(uuid)[1].cancel()
                     store.tell(changes.GuestLost(uuid=uuid, is_retried=False))
-                for number, line in enumerate(lines[u] for u in lines.keys() - attended.keys()):
-                    task = group.create_task(attend(store, line, settings), name=f"guest {line.uuid}")
-                    attended[line.uuid] = (line.path, task)
-                    if number % MOST_AT_ONCE == MOST_AT_ONCE - 1:
+                for number, uuid in enumerate(sorted(wanted.keys() - attended.keys()), start=1):
+                    line = _line(world, uuid, settings, supervisor)
+                    attended[uuid] = (line.path, group.create_task(attend(store, line, settings), name=f"guest {uuid}"))
+                    if number % MOST_AT_ONCE == 0:
                         await asyncio.sleep(0)
                 telemetry.GUEST_CHANNELS.labels(world.connection.name).set(len(attended))
+                _let_go(world, wanted, supervisor)
         finally:
             supervisor.seal()  # before the sessions end: the process does, and what is kept is for the next one
     raise AssertionError("worlds do not end")
 
 
-def _wanted(world: World, settings: GuestSettings, supervisor: Supervisor) -> Mapping[str, Line]:
-    folder = pid_folder(world.connection.uri)
+def _wanted(world: World) -> Mapping[str, str]:
+    """The paths of their channels, by UUID: looked at for all domains whenever one is described, so kept cheap."""
     return {
-        domain.uuid: Line(
-            path=domain.facts.channel.path,
-            uuid=domain.uuid,
-            connection=world.connection.name,
-            pid_file=None if folder is None else pid_file(folder, domain.name),
-            checks_peer=settings.check_peer,
-            supervisor=supervisor,
-        )
+        domain.uuid: domain.facts.channel.path
         for domain in world.domains.values()
         if domain.is_active and domain.facts.channel is not None
     }
 
 
-def _let_go(world: World, lines: Mapping[str, Line], supervisor: Supervisor) -> None:
+def _line(world: World, uuid: str, settings: GuestSettings, supervisor: Supervisor) -> Line:
+    domain, folder = world.domains[uuid], pid_folder(world.connection.uri)
+    assert domain.facts.channel is not None
+    return Line(
+        path=domain.facts.channel.path,
+        uuid=uuid,
+        connection=world.connection.name,
+        pid_file=None if folder is None else pid_file(folder, domain.name),
+        checks_peer=settings.check_peer,
+        supervisor=supervisor,
+    )
+
+
+def _let_go(world: World, wanted: Mapping[str, str], supervisor: Supervisor) -> None:
     """Of the sockets that an earlier hostd left us, let go of those whose domain or channel is there no more.
 
     Not before libvirt has said who there is: it may be away for as long as it likes.
     """
     if world.connection.connects:
         prefix = prefix_of(world.connection.name)
-        supervisor.forget_all_but((line.name for line in lines.values()), of=lambda name: name.startswith(prefix))
+        names = (name_of(world.connection.name, uuid, path) for uuid, path in wanted.items())
+        supervisor.forget_all_but(names, of=lambda name: name.startswith(prefix))

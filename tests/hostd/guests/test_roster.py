@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from hostd.config import GuestSettings
 from hostd.guests import roster, session, telling
 from hostd.guests.roster import keep
 from hostd.model import changes
-from hostd.model.domain import DomainFacts
+from hostd.model.domain import Domain, DomainFacts
+from hostd.model.host import Connection as HypervisorConnection
+from hostd.model.stats import DomainState
+from hostd.model.world import World
 from hostd.store import Store
 from hostd.systemd import Supervisor
 from protocol.connection import Connection
@@ -83,7 +87,7 @@ async def test_a_domain_without_the_channel_or_not_active_is_not(host: Host) -> 
     qemu = await host.qemu("alpha")
     host.describe(facts(OTHER_UUID, "beta"))
     host.describe(shut_off(channel=channel(str(qemu.path))))
-    assert roster._wanted(host.store.world, SETTINGS, Supervisor()) == {}
+    assert roster._wanted(host.store.world) == {}
 
 
 async def test_a_domain_that_stops_has_its_session_ended(host: Host) -> None:
@@ -191,3 +195,49 @@ async def test_a_session_that_fails_in_a_way_nobody_foresaw_leaves_the_others_se
     await line.hear_and_acknowledge(Metrics)
     await line.hear(Metrics)
     assert host.store.world.domains[OTHER_UUID].guest.reconnects == 0
+
+
+async def test_a_channel_that_is_attached_while_the_domain_runs_is_attended_to_and_one_that_is_detached_is_not(
+    host: Host,
+) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(facts())
+    host.describe(at(qemu))
+    line = await qemu.line()
+    await line.greet()
+    await host.until_connected(UUID)
+    host.describe(facts())
+    await hung_up(line)
+    assert not host.store.world.domains[UUID].guest.is_connected
+
+
+async def test_a_domain_that_migrates_to_us_is_connected_to_while_it_stands_still(host: Host) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(replace(at(qemu), state=DomainState.PAUSED, reason="migration"))
+    await (await qemu.line()).greet()
+    await host.until_connected(UUID)
+
+
+async def test_a_guests_report_does_not_make_the_roster_look_at_all_domains(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(at(qemu))
+    line = await qemu.line()
+    await line.greet()
+    await host.until_connected(UUID)
+    monkeypatch.setattr(roster, "_wanted", lambda _: pytest.fail("it looked"))
+    for _ in range(20):
+        await line.say(REPORT)
+    await host.store.until(lambda w: w.domains[UUID].guest.reports == 20)
+
+
+async def test_a_line_is_to_the_process_that_libvirt_says_the_domain_is() -> None:
+    at_qemu = unconnected_to("qemu:///system", Domain(facts=facts(name="a&b", channel=channel())))
+    assert roster._line(at_qemu, UUID, SETTINGS, Supervisor()).pid_file == Path("/run/libvirt/qemu/a&amp;b.pid")
+    elsewhere = unconnected_to("test:///default", Domain(facts=facts(channel=channel())))
+    assert roster._line(elsewhere, UUID, SETTINGS, Supervisor()).pid_file is None
+
+
+def unconnected_to(uri: str, domain: Domain) -> World:
+    return World(connection=HypervisorConnection(uri=uri, name=""), domains={domain.uuid: domain})
