@@ -22,6 +22,7 @@ from tests.support.running import GENEROUS_SECONDS
 from tests.support.systemd import Systemd, systemd_in
 
 LIMIT = 1024
+SOMEBODY = 4242  # a user who is not root
 NOBODY = 2**22 + 1  # no process has this number
 
 
@@ -29,6 +30,11 @@ NOBODY = 2**22 + 1  # no process has this number
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_module, "SETTLE_SECONDS", ())
 
 
 @pytest.fixture
@@ -131,21 +137,51 @@ async def test_a_full_backlog_is_not_taken_for_a_connection(path: str, stack: Ex
 
 
 async def test_the_process_that_libvirt_names_is_spoken_with_and_no_other(
-    path: str, tmp_path: Path, stack: ExitStack
+    path: str, tmp_path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(peer, "credentials_of", lambda _: (os.getpid(), SOMEBODY))
     listener = stack.enter_context(listening(path, backlog=5))
     pid_file = tmp_path / "alpha.pid"
     line = Line(path=path, pid_file=pid_file)
     pid_file.write_text(f"{NOBODY}\n")
     outcome, message = await outcome_of(line)
     assert outcome is Outcome.STRANGER
-    assert f"process {os.getpid()} of user {os.geteuid()} listens there" in message
+    assert f"process {os.getpid()} of user {SOMEBODY} listens there" in message
     assert message.endswith("find out what it is, or set guests.check_peer = false")
     await accepted(listener, stack)
     pid_file.write_text(f"{os.getpid()}\n")
     async with asyncio.TaskGroup() as group:
         group.create_task(accepted(listener, stack))
         async with line.opened(limit=LIMIT):
+            pass
+
+
+async def test_libvirt_who_listens_until_qemu_does_is_waited_out(
+    path: str, tmp_path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_module, "SETTLE_SECONDS", (0.001, 0.001))
+    pids = iter((NOBODY, NOBODY, os.getpid()))
+    monkeypatch.setattr(peer, "credentials_of", lambda _: (next(pids), SOMEBODY))
+    listener = stack.enter_context(listening(path, backlog=5))
+    pid_file = tmp_path / "alpha.pid"
+    pid_file.write_text(f"{os.getpid()}\n")
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(accepted(listener, stack))
+        async with Line(path=path, pid_file=pid_file).opened(limit=LIMIT):
+            pass
+
+
+async def test_root_may_listen_since_libvirts_daemon_does(
+    path: str, tmp_path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "credentials_of", lambda _: (NOBODY, 0))
+    listener = stack.enter_context(listening(path))
+    pid_file = tmp_path / "alpha.pid"
+    pid_file.write_text(f"{os.getpid()}\n")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(accepted(listener, stack))
+        async with Line(path=path, pid_file=pid_file).opened(limit=LIMIT):
             pass
 
 
@@ -291,7 +327,10 @@ async def test_a_kept_socket_that_qemu_has_closed_is_let_go_and_a_new_one_opened
     assert ours.fileno() == -1
 
 
-async def test_a_kept_socket_is_not_used_if_its_other_end_is_not_the_domains_qemu(path: str, tmp_path: Path) -> None:
+async def test_a_kept_socket_is_not_used_if_its_other_end_is_not_the_domains_qemu(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "credentials_of", lambda _: (os.getpid(), SOMEBODY))
     ours, theirs = socket.socketpair()
     pid_file = tmp_path / "alpha.pid"
     pid_file.write_text(f"{NOBODY}\n")
