@@ -135,6 +135,7 @@ class GuestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     report_interval_seconds: Seconds = 10.0
     max_series_per_guest: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 400  # what a full report has
     max_series: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 200_000  # a thousand guests of 30 filesystems
+    check_peer: bool = True  # whoever may write where a socket is could put another there, and speak for the guest
     share: tuple[str, ...] = tuple(sorted(SHAREABLE - {"host_name"}))
     share_host_name: bool = False  # a tenant who knows the host's name can look for neighbours
 

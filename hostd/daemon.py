@@ -9,15 +9,16 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from hostd import config, pulse, renderer, sampler, watcher
+from hostd import config, pulse, renderer, sampler, systemd, watcher
 from hostd.config import ConnectionSettings, DeviceSettings, Settings
 from hostd.exposition import Exposition
 from hostd.guests import roster
+from hostd.guests.line import prefix_of
 from hostd.http.server import serving
 from hostd.hypervisor import HypervisorError, Notice
 from hostd.hypervisor.adapter import LibvirtAdapter
@@ -26,6 +27,7 @@ from hostd.model import changes
 from hostd.model.host import Connection
 from hostd.model.world import World
 from hostd.store import Store
+from hostd.systemd import Supervisor
 
 _log = logging.getLogger(__name__)
 
@@ -57,21 +59,26 @@ async def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    supervisor = systemd.from_environment()
     lines, exposition = _lines(settings), _exposition(settings)
     host, port = config.address_of(settings.http.listen, where="http.listen")
     stores = [line.store for line in lines]
     async with serving(stores, exposition, host, port) as actual_port, asyncio.TaskGroup() as group:
         _log.info("http: listening on http://%s:%d", f"[{host}]" if ":" in host else host, actual_port)
-        services = [("pulse", pulse.beat())]
+        _drop_foreign(supervisor, lines)
+        services = [("pulse", pulse.beat()), ("supervisor", supervisor.beat(lambda: _status(lines)))]
         for line in lines:
-            services += _services(line, exposition, settings)
+            services += _services(line, exposition, settings, supervisor)
         tasks = [group.create_task(service, name=name) for name, service in services]
+        supervisor.tell(READY=1)
         await stop.wait()
         _log.info("stopping")
+        supervisor.tell(STOPPING=1)
         for task in tasks:
             task.cancel()
     for line in lines:
         await line.hypervisor.close()
+    supervisor.close()
 
 
 async def collect_once(settings: Settings) -> bytes:
@@ -107,15 +114,31 @@ async def _collect_line(line: _Line, settings: Settings) -> None:
 
 
 def _services(
-    line: _Line, exposition: Exposition, settings: Settings
+    line: _Line, exposition: Exposition, settings: Settings, supervisor: Supervisor
 ) -> list[tuple[str, Coroutine[Any, Any, NoReturn]]]:
     store, hypervisor, of = line.store, line.hypervisor, f" {line.settings.name}".rstrip()
     return [
         (f"watcher{of}", watcher.watch(store, hypervisor)),
         (f"sampler{of}", sampler.sample(store, hypervisor, line.settings, settings)),
-        (f"guests{of}", roster.keep(store, settings.guests)),
+        (f"guests{of}", roster.keep(store, settings.guests, supervisor)),
         (f"renderer{of}", renderer.keep(store, exposition)),
     ]
+
+
+def _drop_foreign(supervisor: Supervisor, lines: Sequence[_Line]) -> None:
+    """Let go of what an earlier hostd left us of connections that are configured no more."""
+    ours = tuple(prefix_of(line.settings.name) for line in lines)
+    supervisor.forget_all_but((), of=lambda name: not name.startswith(ours))
+
+
+def _status(lines: Sequence[_Line]) -> str:
+    """One line for `systemctl status`."""
+    worlds = [line.store.world for line in lines]
+    domains = [domain for world in worlds for domain in world.domains.values()]
+    return (
+        f"{sum(world.connection.is_up for world in worlds)} of {len(worlds)} libvirt connections up; "
+        f"{len(domains)} domains, {sum(domain.guest.is_connected for domain in domains)} guests connected"
+    )
 
 
 def _lines(settings: Settings) -> tuple[_Line, ...]:

@@ -108,6 +108,22 @@ LABELS_CUT = Counter(
 GUEST_CHANNELS = Gauge(
     "hostd_guest_channels", "Guest channels that hostd keeps a session for.", ["connection"], registry=REGISTRY
 )
+GUEST_CONNECTS = Counter(
+    "hostd_guest_connects",
+    "Attempts to open a guest's channel by what came of them; stranger: somebody other than the domain's QEMU listens.",
+    ["connection", "outcome"],
+    registry=REGISTRY,
+)
+KEPT_SOCKETS = Gauge(
+    "hostd_kept_sockets",
+    "Guest channels that systemd holds a copy of, so that a restart of hostd does not interrupt them.",
+    registry=REGISTRY,
+)
+NOTIFY_FAILURES = Counter(
+    "hostd_notify_failures",
+    "Messages to systemd that it could not take, sockets to keep among them.",
+    registry=REGISTRY,
+)
 GUEST_SESSION_FAULTS = Counter(
     "hostd_guest_session_faults",
     "Guest sessions that ended in an error nobody foresaw: a bug in hostd, contained.",

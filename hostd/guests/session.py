@@ -6,6 +6,7 @@ is the boundary that a guest's trouble does not pass: whatever goes wrong costs 
 
 import asyncio
 import logging
+import socket
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from hostd.config import GuestSettings
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
+from hostd.guests.line import Line, NotOpened, Outcome
 from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.model import changes
 from hostd.store import Store
@@ -24,7 +26,6 @@ from protocol.messages import Event
 
 _log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 5.0
 READ_BYTES = 4 * 1024  # at most this is decoded before other guests have their turn; QEMU's own helpings
 MOST_REST_SECONDS = 2.0  # a debt that is longer is paid in several
 MAX_UNREAD_BYTES = 2 * READ_BYTES  # what has been read and not looked at; past it, reading waits
@@ -61,22 +62,20 @@ class _Standing:
     retry: Backoff
 
 
-async def attend(post: Post, uuid: str, path: str) -> NoReturn:
-    """Keep a session with the guest of domain `uuid` over the socket at `path`, until cancelled."""
+async def attend(post: Post, line: Line) -> NoReturn:
+    """Keep a session with the guest at the end of `line`, until cancelled."""
+    uuid = line.uuid
     retry = Backoff(first_seconds=0.5, most_seconds=30.0)
     labels = Labels(post.allowance, post.settings.max_series_per_guest)
     standing = _Standing(budget=Budget(), labels=labels, greetings=Greetings(), retry=retry)
     told = ""
     while True:
         try:
-            await _over_one_connection(post, uuid, path, standing)
+            await _over_one_connection(post, line, standing)
         except* LineDown as downs:
             _log.debug("guest %s: %s", uuid, downs.exceptions[0])  # a guest can bring this about as often as it likes
         except* OSError as errors:
-            why = str(errors.exceptions[0]) or f"no answer within {CONNECT_SECONDS:g} s"
-            if why != told:  # once a reason: an operator has to see a socket that hostd may not open
-                _log.warning("guest %s: channel %s: %s", uuid, path, why)
-            told = why
+            told = _tell_of(errors.exceptions[0], line, told)
         except* Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
             telemetry.GUEST_SESSION_FAULTS.inc()
             _log.exception("guest %s: the session failed in a way nobody foresaw", uuid)
@@ -84,6 +83,17 @@ async def attend(post: Post, uuid: str, path: str) -> NoReturn:
         if standing.budget.fault is not None:
             await _quarantine(post, uuid, standing.budget)
         await asyncio.sleep(retry.wait_seconds())
+
+
+def _tell_of(error: Exception, line: Line, told: str) -> str:
+    """Once a reason: an operator has to see a socket that hostd may not open. That a domain went away is ordinary."""
+    why = str(error)
+    if why != told:
+        is_ordinary = isinstance(error, NotOpened) and error.outcome in (Outcome.ABSENT, Outcome.REFUSED)
+        _log.log(
+            logging.INFO if is_ordinary else logging.WARNING, "guest %s: channel %s: %s", line.uuid, line.path, why
+        )
+    return why
 
 
 async def _quarantine(post: Post, uuid: str, budget: Budget) -> None:
@@ -96,10 +106,14 @@ async def _quarantine(post: Post, uuid: str, budget: Budget) -> None:
     post.store.tell(changes.GuestReleased(uuid=uuid))
 
 
-async def _over_one_connection(post: Post, uuid: str, path: str, standing: _Standing) -> None:
+async def _over_one_connection(post: Post, line: Line, standing: _Standing) -> None:
+    async with line.opened() as channel:
+        await _converse(post, line.uuid, channel, standing)
+
+
+async def _converse(post: Post, uuid: str, channel: socket.socket, standing: _Standing) -> None:
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(CONNECT_SECONDS):
-        transport, wire = await loop.create_unix_connection(_Wire, path)
+    transport, wire = await loop.create_unix_connection(_Wire, sock=channel)
     try:
         patience = Patience(standing.greetings, patience_with(post.settings), loop.time())
         dialogue = Dialogue(post.store, uuid, post.settings, patience, standing.budget, standing.labels)

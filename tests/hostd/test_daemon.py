@@ -249,6 +249,7 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         "guests.report_interval_seconds = 10.0",
         "guests.max_series_per_guest = 400",
         "guests.max_series = 200000",
+        "guests.check_peer = true",
         'guests.share = ["host_cpus"]',
         "guests.share_host_name = false",
     ]

@@ -57,6 +57,21 @@ async def test_a_change_that_changes_nothing_wakes_nobody() -> None:
             await anext(worlds)
 
 
+async def test_a_reader_of_some_kinds_of_change_sleeps_through_the_others() -> None:
+    store = Store(world())
+    worlds = store.worlds(changes.DomainDescribed, changes.DomainGone)
+    await anext(worlds)
+    store.tell(changes.HypervisorLost(why="away"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await anext(worlds)
+    worlds = store.worlds(changes.DomainDescribed, changes.DomainGone)
+    assert await anext(worlds) is store.world
+    store.tell(DESCRIBED)
+    async with asyncio.timeout(0):
+        assert await anext(worlds) is store.world
+
+
 async def test_until_looks_at_the_present_world_first() -> None:
     store = Store(world())
     async with asyncio.timeout(0):

@@ -9,6 +9,7 @@ import pytest
 
 from hostd import telemetry
 from hostd.config import GuestSettings
+from hostd.guests.line import Line as HostsLine
 from hostd.guests.session import attend
 from hostd.model import changes
 from hostd.model.domain import Domain
@@ -62,7 +63,7 @@ async def qemu(tmp_path: Path) -> AsyncIterator[Qemu]:
 @pytest.fixture
 async def store(qemu: Qemu, shelf: Shelf) -> AsyncIterator[Store]:
     store = Store(world(Domain(facts=facts(channel=channel(str(qemu.path))))))
-    async with running(attend(post(store, SETTINGS, shelf), UUID, str(qemu.path))):
+    async with running(attend(post(store, SETTINGS, shelf), HostsLine(path=str(qemu.path), uuid=UUID))):
         yield store
 
 

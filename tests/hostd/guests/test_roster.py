@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ from hostd.config import GuestSettings
 from hostd.guests import dialogue, roster, telling
 from hostd.guests.roster import keep
 from hostd.model import changes
-from hostd.model.domain import DomainFacts, Guest
+from hostd.model.domain import Domain, DomainFacts, Guest
+from hostd.model.host import Connection as HypervisorConnection
+from hostd.model.stats import DomainState
+from hostd.model.world import World
 from hostd.store import Store
+from hostd.systemd import Supervisor
 from protocol.connection import Connection
 from protocol.messages import HelloRequest, Metrics, Report, Role
 from tests.support.builders import HELLO, OTHER_UUID, REPORT, UUID, channel, facts, shut_off, world
@@ -47,7 +52,7 @@ class Host:
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
     async with AsyncExitStack() as stack:
         host = Host(tmp_path, stack)
-        await stack.enter_async_context(running(keep(host.store, SETTINGS)))
+        await stack.enter_async_context(running(keep(host.store, SETTINGS, Supervisor())))
         yield host
 
 
@@ -200,3 +205,49 @@ async def test_a_session_that_fails_in_a_way_nobody_foresaw_leaves_the_others_se
     await line.hear_and_acknowledge(Metrics)
     await line.hear(Metrics)
     assert host.store.world.domains[OTHER_UUID].guest.reconnects == 0
+
+
+async def test_a_channel_that_is_attached_while_the_domain_runs_is_attended_to_and_one_that_is_detached_is_not(
+    host: Host,
+) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(facts())
+    host.describe(at(qemu))
+    line = await qemu.line()
+    await line.greet()
+    await host.until_connected(UUID)
+    host.describe(facts())
+    await hung_up(line)
+    assert not host.store.world.domains[UUID].guest.is_connected
+
+
+async def test_a_domain_that_migrates_to_us_is_connected_to_while_it_stands_still(host: Host) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(replace(at(qemu), state=DomainState.PAUSED, reason="migration"))
+    await (await qemu.line()).greet()
+    await host.until_connected(UUID)
+
+
+async def test_a_guests_report_does_not_make_the_roster_look_at_all_domains(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qemu = await host.qemu("alpha")
+    host.describe(at(qemu))
+    line = await qemu.line()
+    await line.greet()
+    await host.until_connected(UUID)
+    monkeypatch.setattr(roster, "_wanted", lambda _: pytest.fail("it looked"))
+    for _ in range(20):
+        await line.say(REPORT)
+    await host.store.until(lambda w: w.domains[UUID].guest.reports == 20)
+
+
+async def test_a_line_is_to_the_process_that_libvirt_says_the_domain_is() -> None:
+    at_qemu = unconnected_to("qemu:///system", Domain(facts=facts(name="a&b", channel=channel())))
+    assert roster._line(at_qemu, UUID, SETTINGS, Supervisor()).pid_file == Path("/run/libvirt/qemu/a&amp;b.pid")
+    elsewhere = unconnected_to("test:///default", Domain(facts=facts(channel=channel())))
+    assert roster._line(elsewhere, UUID, SETTINGS, Supervisor()).pid_file is None
+
+
+def unconnected_to(uri: str, domain: Domain) -> World:
+    return World(connection=HypervisorConnection(uri=uri, name=""), domains={domain.uuid: domain})

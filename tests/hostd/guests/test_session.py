@@ -10,6 +10,7 @@ import pytest
 from hostd import telemetry
 from hostd.config import GuestSettings
 from hostd.guests import budget, dialogue, patience
+from hostd.guests.line import Line as HostsLine
 from hostd.guests.session import attend
 from hostd.model.domain import Domain, Guest
 from hostd.model.world import World
@@ -42,7 +43,7 @@ def _short_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
 async def store(qemu: Qemu) -> AsyncIterator[Store]:
     """A World with one running domain, whose guest is attended to."""
     store = Store(world(Domain(facts=facts(channel=channel(str(qemu.path))))))
-    async with running(attend(post(store, SETTINGS), UUID, str(qemu.path))):
+    async with running(attend(post(store, SETTINGS), HostsLine(path=str(qemu.path), uuid=UUID))):
         yield store
 
 
@@ -314,7 +315,7 @@ async def test_an_error_that_nobody_foresaw_costs_that_session_and_is_counted(
 async def test_a_socket_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "late.sock"
     store = Store(world(Domain(facts=facts(channel=channel(str(path))))))
-    async with running(attend(post(store, SETTINGS), UUID, str(path))):
+    async with running(attend(post(store, SETTINGS), HostsLine(path=str(path), uuid=UUID))):
         await until(store, lambda g: g.reconnects >= 2)
         async with qemu_at(path) as qemu:
             await (await qemu.line()).greet()
