@@ -26,9 +26,15 @@ def main(argv: list[str] | None = None) -> int:
         from guestagent import query  # noqa: PLC0415 - only what this command needs
 
         return query.run(arguments.socket, arguments.names, arguments.format)
-    from guestagent import service  # noqa: PLC0415
+    from guestagent import ports, service  # noqa: PLC0415
 
-    return service.run(port=arguments.port, port_name=arguments.port_name, socket=arguments.socket)
+    wanted = ports.Wanted(
+        name=arguments.port_name,
+        port=arguments.port,
+        vsock=arguments.vsock and f"vsock:{arguments.vsock}",
+        serial=arguments.serial,
+    )
+    return service.run(wanted=wanted, socket=arguments.socket)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,8 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"guestagent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="report to the host, and keep what it says")
-    run.add_argument("--port", metavar="PATH", help="a virtio port, unix socket or serial line to the host")
-    run.add_argument("--port-name", metavar="NAME", default=PORT_NAME, help="find the virtio port of this name")
+    run.add_argument(
+        "--port",
+        metavar="PATH",
+        default="auto",
+        help="this virtio port, serial line, unix socket, vsock:CID:PORT or socket://HOST:PORT, and no other;"
+        " by default the virtio port of the right name, else what --vsock and --serial allow",
+    )
+    run.add_argument("--port-name", metavar="NAME", default=PORT_NAME, help="the virtio port's name (%(default)s)")
+    run.add_argument("--vsock", metavar="[CID:]PORT", help="without a virtio port, the host's vsock port")
+    run.add_argument("--serial", metavar="PATH", help="without either, this serial line, such as /dev/ttyS1")
     get = commands.add_parser(
         "get",
         help="print what the host said",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import signal
 import sys
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING
 from guestagent import __version__, local, ports
 from guestagent.agent import Agent
 from guestagent.conversation import Conversation
-from guestagent.ports.port import TransportMissing
+from guestagent.ports.port import PortUnusable
 from guestagent.report import Reporter
 
 if TYPE_CHECKING:
-    from guestagent.ports import Opener
+    from guestagent.ports import Opener, Wanted
 
 STOPPED = 0
 UNUSABLE = 78  # sysexits.h EX_CONFIG: starting again will not help
@@ -25,13 +24,12 @@ UNUSABLE = 78  # sysexits.h EX_CONFIG: starting again will not help
 _logger = logging.getLogger(__name__)
 
 
-def run(*, port: str | None, port_name: str, socket: str) -> int:
+def run(*, wanted: Wanted, socket: str) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    open_port = functools.partial(ports.open_at, port) if port else functools.partial(ports.open_named, port_name)
     try:
-        asyncio.run(_serve(open_port, Path(socket)))
-    except (TransportMissing, local.SocketUnusable) as error:
+        asyncio.run(_serve(ports.opener(wanted), Path(socket)))
+    except (PortUnusable, local.SocketUnusable) as error:
         sys.stderr.write(f"guestagent: {error}\n")
         return UNUSABLE
     return STOPPED

@@ -14,7 +14,7 @@ import errno
 import os
 import select
 
-from guestagent.ports.port import READ_BYTES, WRITE_SECONDS, HostAway, PortBusy, PortLost, PortUnavailable
+from guestagent.ports.port import READ_BYTES, WRITE_SECONDS, HostAway, PortBusy, PortLost, unavailable
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 
@@ -31,16 +31,18 @@ async def open_port(path: str) -> VirtioPort:
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.EBUSY:
-            raise PortBusy(f"{path}: held open by another program") from error
-        raise PortUnavailable(f"{path}: {error.strerror}") from error
+            raise PortBusy(f"{path}: held open by another program", path) from error
+        raise unavailable(path, error.errno or 0) from error
     return VirtioPort(path, descriptor)
 
 
 class VirtioPort:
     """An open virtio port; owns `descriptor`, which must not block."""
 
+    sees_host = True
+
     def __init__(self, path: str, descriptor: int, *, write_seconds: float = WRITE_SECONDS) -> None:
-        self._path = path
+        self.path = path
         self._descriptor = descriptor
         self._write_seconds = write_seconds
         self._edge = asyncio.Event()
@@ -63,7 +65,7 @@ class VirtioPort:
         try:
             await asyncio.wait_for(self._write_all(frame), self._write_seconds)
         except asyncio.TimeoutError:
-            raise HostAway(f"{self._path}: the host has taken nothing for {self._write_seconds:g} s") from None
+            raise HostAway(f"{self.path}: the host has taken nothing for {self._write_seconds:g} s") from None
 
     async def wait_for_host(self) -> None:
         """Return when the host's end is open; no time passes on a CPU until then."""
@@ -97,7 +99,7 @@ class VirtioPort:
         except BlockingIOError:
             return None
         except OSError as error:
-            raise PortLost(f"{self._path}: {error.strerror}") from error
+            raise PortLost(f"{self.path}: {error.strerror}") from error
 
     async def _write_all(self, frame: bytes) -> None:
         while frame:
@@ -106,7 +108,7 @@ class VirtioPort:
             frame = frame[taken:]
             if not taken:
                 if self._events() & select.POLLHUP:
-                    raise HostAway(f"{self._path}: the host's end is closed")
+                    raise HostAway(f"{self.path}: the host's end is closed")
                 await self._edge.wait()
 
     def _give(self, frame: bytes) -> int:
@@ -116,4 +118,4 @@ class VirtioPort:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise PortLost(f"{self._path}: {error.strerror}") from error
+            raise PortLost(f"{self.path}: {error.strerror}") from error

@@ -58,6 +58,9 @@ async def agent(root: Path, path: Path) -> AsyncIterator[Agent]:
 class ScriptedPort:
     """A port whose host comes, goes and speaks when the test says so."""
 
+    path = "scripted"
+    sees_host = True
+
     def __init__(self) -> None:
         self.host = Connection(Role.HOST)
         self.is_there = asyncio.Event()

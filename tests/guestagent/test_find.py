@@ -51,10 +51,28 @@ def test_a_guest_without_virtio_serial_has_no_port(guest: Guest) -> None:
 
 
 def test_udevs_link_is_taken_first(guest: Guest) -> None:
-    guest.plug("vport0p1")
-    assert guest.find() is None
+    guest.plug("vport0p1", NAME)
     link = guest.link("vport0p1", NAME)
     assert guest.find() == link
+
+
+def test_without_sysfs_udevs_link_is_believed(guest: Guest) -> None:
+    (guest.dev / "vport0p1").touch()
+    link = guest.link("vport0p1", NAME)
+    assert guest.find() == link
+
+
+@pytest.mark.parametrize("name", [None, "org.qemu.guest_agent.0"])
+def test_a_link_to_what_has_become_another_port_is_not_taken(guest: Guest, name: str | None) -> None:
+    guest.plug("vport0p1", name)
+    guest.link("vport0p1", NAME)
+    assert guest.find() is None
+
+
+@pytest.mark.parametrize("name", ["", "\n"])
+def test_a_consoles_port_which_has_no_name_is_never_taken(guest: Guest, name: str) -> None:
+    guest.plug("vport0p0", name)
+    assert find.by_name("", dev=guest.dev, sys=guest.sys) is None
 
 
 def test_without_udev_the_name_is_looked_up_in_sysfs(guest: Guest) -> None:

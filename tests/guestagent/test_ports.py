@@ -51,7 +51,8 @@ def transport_of(path: str) -> str:
 
 
 async def test_the_transport_is_chosen_by_what_the_path_is(tmp_path: Path, line: tuple[str, VirtioPort]) -> None:
-    assert transport_of("socket://127.0.0.1:1") == "url"
+    assert transport_of("socket://127.0.0.1:1") == "tcp"
+    assert transport_of("vsock://2:9177") == transport_of("vsock:9177") == "vsock"
     assert transport_of(line[0]) == "tty"
     assert transport_of(str(tmp_path)) == "none"
     async with listening(tmp_path / "host"):
