@@ -58,11 +58,13 @@ class SerialPort(StreamPort):
 
     def close(self) -> None:
         """Close it without waiting; what the line has not taken by now is dropped."""
-        line = self._writer.transport.get_extra_info("serial")
-        if line is not None:  # else pyserial-asyncio has closed it by itself
-            with contextlib.suppress(termios.error):  # unplugged
+        transport = self._writer.transport
+        line = transport.get_extra_info("serial")
+        if line is not None:
+            with contextlib.suppress(OSError, termios.error):  # unplugged
                 line.reset_output_buffer()
-        super().close()
+        if not transport.is_closing():  # a line that hung up closes by itself, and fails if it is told to once more
+            super().close()
 
     def _patience_seconds(self, length: int) -> float:
         return self._write_seconds + length / BYTES_PER_SECOND

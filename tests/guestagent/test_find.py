@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from guestagent.__main__ import PORT_NAME
 from guestagent.ports import find
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME = "io.virtwire.agent.0"
 
@@ -122,3 +120,10 @@ def test_a_node_is_a_virtio_port_by_sysfs_also_through_its_link(guest: Guest) ->
     assert find.is_virtio(node, sys=guest.sys)
     assert find.is_virtio(link, sys=guest.sys)
     assert not find.is_virtio(line, sys=guest.sys)
+
+
+def test_the_udev_rule_is_for_the_port_that_the_agent_looks_for() -> None:
+    rules = Path(__file__).parents[2] / "packaging" / "70-virtwire-guestagent.rules"
+    (rule,) = (line for line in rules.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    assert PORT_NAME == NAME
+    assert rule == f'SUBSYSTEM=="virtio-ports", ATTR{{name}}=="{NAME}", GROUP="virtwire", MODE="0660"'
