@@ -8,6 +8,7 @@ vsock only where it has been told to.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import re
 import socket
@@ -80,14 +81,13 @@ async def open_vsock(address: str) -> StreamPort:
 
 async def _connect_vsock(cid: int, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     family: int = socket.AF_VSOCK  # type: ignore[attr-defined, unused-ignore]
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    try:
+    with contextlib.ExitStack() as on_failure:
+        connection = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, (cid, port))
-        return await asyncio.open_connection(sock=connection)
-    except BaseException:
-        connection.close()
-        raise
+        streams = await asyncio.open_connection(sock=connection)
+        on_failure.pop_all()  # the streams have it now
+    return streams
 
 
 async def _open(path: str, connecting: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> StreamPort:

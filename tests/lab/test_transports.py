@@ -273,7 +273,10 @@ async def test_vsock_is_taken_for_want_of_a_virtio_port_and_left_for_one(ways: G
 def test_a_port_that_another_program_holds_is_waited_for_and_the_holder_named(ways: Guest) -> None:
     with plugged(ways):
         node = _node(ways)
-        with running(ways, f"exec sleep 1000 3<>{node}") as holder, agent(ways) as program:
+        with contextlib.ExitStack() as running_here:
+            holder = running_here.enter_context(running(ways, f"exec 3<>{node}; echo held; exec sleep 1000"))
+            holder.wait_for("held")
+            program = running_here.enter_context(agent(ways))
             program.wait_for(f"{node}: held open by another program: pid {holder.pid} (sleep)")
             holder.end()
             assert opened(program) == [node]
