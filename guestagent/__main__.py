@@ -55,13 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type] # asyncio does without; OpenSSL takes 4 MB of a guest
     from guestagent import service  # noqa: PLC0415
 
-    return service.run(
-        port=arguments.port,
-        port_name=arguments.port_name,
-        socket=arguments.socket,
-        notices_socket=arguments.notices_socket,
-        hooks=arguments.hooks,
-    )
+    return service.run(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,8 +68,16 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_HOOKS_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("--port", metavar="PATH", help="a virtio port, unix socket or serial line to the host")
-    run.add_argument("--port-name", metavar="NAME", default=PORT_NAME, help="find the virtio port of this name")
+    run.add_argument(
+        "--port",
+        metavar="PATH",
+        default="auto",
+        help="this virtio port, serial line, unix socket, vsock:CID:PORT or socket://HOST:PORT, and no other;"
+        " by default the virtio port of the right name, else what --vsock and --serial allow",
+    )
+    run.add_argument("--port-name", metavar="NAME", default=PORT_NAME, help="the virtio port's name (%(default)s)")
+    run.add_argument("--vsock", metavar="[CID:]PORT", help="without a virtio port, the host's vsock port")
+    run.add_argument("--serial", metavar="PATH", help="without either, this serial line, such as /dev/ttyS1")
     get = commands.add_parser(
         "get",
         help="print what the host said",

@@ -78,6 +78,7 @@ class ScriptedPort:
     """A port whose host comes, goes and speaks when the test says so."""
 
     path = "scripted"
+    sees_host = True
 
     def __init__(self) -> None:
         self.host = Connection(Role.HOST)

@@ -200,10 +200,19 @@ async def test_a_second_agent_says_that_there_is_a_first(guest: Guest) -> None:
         assert await soon(process.wait()) == 0
 
 
+@pytest.mark.parametrize(
+    "address", ["vsock:9:9:9", "vsock://host", "socket://nowhere", "vsock:4294967296:1", "socket://[::1]:65536"]
+)
+async def test_an_address_that_can_be_none_ends_with_how_it_would_be_one(guest: Guest, address: str) -> None:
+    code, _, errors = await guest.result("run", "--port", address, "--socket", guest.socket)
+    assert code == 78
+    assert address in errors
+
+
 async def test_a_serial_line_without_its_library_ends_with_what_to_install(guest: Guest) -> None:
     code = (
         "import sys; sys.modules['serial_asyncio'] = None; from guestagent.__main__ import main; "
-        f"sys.exit(main(['run', '--port', 'socket://127.0.0.1:9', '--socket', {str(guest.socket)!r}, "
+        f"sys.exit(main(['run', '--port', '/dev/null', '--socket', {str(guest.socket)!r}, "
         f"'--notices-socket', {str(guest.notices_socket)!r}]))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
