@@ -9,6 +9,8 @@ from guestagent import __version__
 
 PORT_NAME = "io.virtwire.agent.0"
 SOCKET = "/run/virtwire/guestagent.sock"
+EMIT_SOCKET = "/run/virtwire/guestagent-emit.sock"
+JOURNAL = "/var/lib/virtwire/guestagent.sqlite"
 
 _GET_HELP = """\
 exit codes:
@@ -16,6 +18,14 @@ exit codes:
   1  a name is unknown (the message lists the known ones, nothing is printed), or the host does not
      share its value (printed as an empty line, so that several values keep their places)
   2  no agent answers, or it has heard nothing from the host yet
+"""
+
+_EMIT_HELP = """\
+exit codes:
+  0  the event is in the journal, under the number that is printed, and outlives the agent
+  1  it cannot be an event, or you may not hand one in (the message says why)
+  2  no agent answers, or it takes no more for now (too many at once)
+  3  the agent has it, but in memory alone: its file cannot be used
 """
 
 
@@ -26,9 +36,13 @@ def main(argv: list[str] | None = None) -> int:
         from guestagent import query  # noqa: PLC0415 - only what this command needs
 
         return query.run(arguments.socket, arguments.names, arguments.format)
+    if arguments.command == "emit":
+        from guestagent import emit  # noqa: PLC0415
+
+        return emit.run(arguments.socket, arguments.kind, arguments.severity, arguments.text, arguments.details)
     from guestagent import service  # noqa: PLC0415
 
-    return service.run(port=arguments.port, port_name=arguments.port_name, socket=arguments.socket)
+    return service.run(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +62,38 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument("--format", choices=("plain", "json", "prometheus"), default="plain")
     for command in (run, get):
         command.add_argument("--socket", metavar="PATH", default=SOCKET, help="where the agent answers `get`")
+    _add_events(run)
+    _add_emit(commands)
     return parser
+
+
+def _add_events(run: argparse.ArgumentParser) -> None:
+    run.add_argument("--emit-socket", metavar="PATH", default=EMIT_SOCKET, help="where the agent answers `emit`")
+    run.add_argument("--emit-group", metavar="NAME", help="a group that may hand in events, besides root")
+    run.add_argument("--journal", metavar="PATH", default=JOURNAL, help="keeps events for the host; empty: memory does")
+    run.add_argument("--journal-events", metavar="N", type=_count, default=1000, help="so many at most")
+    run.add_argument("--journal-bytes", metavar="N", type=_count, default=1 << 20, help="and so long all together")
+
+
+def _add_emit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    emit = commands.add_parser(
+        "emit",
+        help="tell the host that something happened",
+        epilog=_EMIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    emit.add_argument("kind", metavar="KIND", help="what happened, as in backup.failed: a-z, 0-9, '_', '.' and '-'")
+    emit.add_argument("details", metavar="NAME=VALUE", nargs="*", help="what else there is to know; 16 at most")
+    emit.add_argument("--severity", metavar="S", default="info", help="info, warning or critical")
+    emit.add_argument("--text", metavar="T", default="", help="a line for people")
+    emit.add_argument("--socket", metavar="PATH", default=EMIT_SOCKET, help="where the agent answers `emit`")
+
+
+def _count(given: str) -> int:
+    count = int(given)
+    if count < 1:
+        raise argparse.ArgumentTypeError("write 1 or more")
+    return count
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import socket
 import stat
 import time
@@ -52,10 +53,7 @@ async def serve(path: Path, conversation: Conversation) -> asyncio.AbstractServe
 
     """
     loop = asyncio.get_running_loop()
-    try:
-        listening = _listen(path)
-    except OSError as error:
-        raise SocketUnusable(f"{path}: {error.strerror or error}") from error
+    listening = listen(path, SOCKET_MODE)
     return await loop.create_unix_server(lambda: _Teller(conversation, time.monotonic), sock=listening)
 
 
@@ -80,14 +78,25 @@ class _Teller(asyncio.Protocol):
             writing.close()
 
 
-def _listen(path: Path) -> socket.socket:
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _clear(path)
+def listen(path: Path, mode: int, group: int | None = None) -> socket.socket:
+    """A listening socket at `path` that nobody but those of `mode` can ever have connected to.
+
+    Raises:
+        SocketUnusable: another agent answers there, or it cannot be made.
+
+    """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listening.bind(str(path))
-        path.chmod(SOCKET_MODE)
-    except OSError:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _clear(path)
+        listening.bind(str(path))  # nobody can connect before the server listens
+        if group is not None:
+            os.chown(path, -1, group)
+        path.chmod(mode)
+    except OSError as error:
+        listening.close()
+        raise SocketUnusable(f"{path}: {error.strerror or error}") from error
+    except SocketUnusable:
         listening.close()
         raise
     return listening

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import grp
 import logging
 import signal
 import sys
@@ -13,10 +15,17 @@ from typing import TYPE_CHECKING
 from guestagent import __version__, local, ports
 from guestagent.agent import Agent
 from guestagent.conversation import Conversation
+from guestagent.intake import Intake
+from guestagent.journal import Journal
 from guestagent.ports.port import TransportMissing
-from guestagent.report import Reporter
+from guestagent.probes import identity
+from guestagent.report import ROOT, Reporter
+from guestagent.ring import Limits
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from guestagent.ports import Opener
 
 STOPPED = 0
@@ -25,30 +34,65 @@ UNUSABLE = 78  # sysexits.h EX_CONFIG: starting again will not help
 _logger = logging.getLogger(__name__)
 
 
-def run(*, port: str | None, port_name: str, socket: str) -> int:
+class UnknownGroup(Exception):  # noqa: N818 - named for what is so
+    """There is no such group; the message says which."""
+
+
+def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    open_port = functools.partial(ports.open_at, port) if port else functools.partial(ports.open_named, port_name)
     try:
-        asyncio.run(_serve(open_port, Path(socket)))
-    except (TransportMissing, local.SocketUnusable) as error:
+        asyncio.run(_serve(options))
+    except (TransportMissing, local.SocketUnusable, UnknownGroup) as error:
         sys.stderr.write(f"guestagent: {error}\n")
         return UNUSABLE
     return STOPPED
 
 
-async def _serve(open_port: Opener, socket: Path) -> None:
+async def _serve(options: argparse.Namespace) -> None:
+    group = _group(options.emit_group)
     reporter = Reporter()
     conversation = Conversation(hello=reporter.hello, report=reporter.report)
-    agent = Agent(conversation, open_port)
+    agent = Agent(conversation, _opener(options))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
-    server = await local.serve(socket, conversation)
-    _logger.info("guestagent %s runs, and answers at %s", __version__, socket)
+    async with _answering(Path(options.socket), lambda path: local.serve(path, conversation)):
+        journal = _journal(options)  # which belongs to the agent that answers
+        await journal.open()
+        async with _answering(Path(options.emit_socket), Intake(journal, group=group).serve):
+            _logger.info("guestagent %s runs, and answers at %s", __version__, options.socket)
+            await agent.run()
+        await journal.close()
+    _logger.info("guestagent stops")
+
+
+@contextlib.asynccontextmanager
+async def _answering(path: Path, serve: Callable[[Path], Awaitable[asyncio.AbstractServer]]) -> AsyncIterator[None]:
+    server = await serve(path)
     try:
-        await agent.run()
+        yield
     finally:
         server.close()
-        local.remove(socket)
-    _logger.info("guestagent stops")
+        local.remove(path)
+
+
+def _opener(options: argparse.Namespace) -> Opener:
+    if options.port:
+        return functools.partial(ports.open_at, options.port)
+    return functools.partial(ports.open_named, options.port_name)
+
+
+def _journal(options: argparse.Namespace) -> Journal:
+    path = Path(options.journal) if options.journal else None
+    limits = Limits(events=options.journal_events, bytes=options.journal_bytes)
+    return Journal(path, limits=limits, boot_id=identity.boot_id(ROOT))
+
+
+def _group(name: str | None) -> int | None:
+    if name is None:
+        return None
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise UnknownGroup(f"--emit-group: there is no group {name!a}; make it, or name another") from None

@@ -186,6 +186,26 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """One named value of an event."""
+
+    name: str = wire(_NAME)
+    value: str = wire(Text(256))
+
+
+@dataclass(frozen=True)
+class Event:
+    """Guest: something that happened, told once and kept by the guest until the host has taken it."""
+
+    number: int = wire(Integer(1, 0x7FFF_FFFF_FFFF_FFFF))
+    kind: str = wire(_NAME)
+    severity: str = wire(_NAME)
+    text: str = wire(Text(512))
+    details: tuple[Detail, ...] = wire(Several(Record(Detail), 16), default=())
+    age_seconds: float | None = wire(Number(), default=None)
+
+
+@dataclass(frozen=True)
 class Row:
     """One message: its number on the wire, its class, who sends it, and how it relates to sessions and credit."""
 

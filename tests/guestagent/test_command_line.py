@@ -30,6 +30,8 @@ class Guest:
     def __init__(self, folder: Path) -> None:
         self.port = folder / "port"
         self.socket = folder / "agent.sock"
+        self.emit_socket = folder / "emit.sock"
+        self.journal = folder / "journal.sqlite"
 
     async def start(self, *arguments: str | Path) -> Process:
         return await asyncio.create_subprocess_exec(
@@ -49,10 +51,14 @@ class Guest:
     async def get(self, *arguments: str) -> tuple[int | None, str, str]:
         return await self.result("get", "--socket", self.socket, *arguments)
 
+    async def emit(self, *arguments: str) -> tuple[int | None, str, str]:
+        return await self.result("emit", "--socket", self.emit_socket, *arguments)
+
     @contextlib.asynccontextmanager
-    async def agent(self) -> AsyncIterator[Process]:
+    async def agent(self, *more: str | Path) -> AsyncIterator[Process]:
         """A running agent, killed at the end if it has not ended by then."""
-        process = await self.start("run", "--port", self.port, "--socket", self.socket)
+        places = ("--socket", self.socket, "--emit-socket", self.emit_socket, "--journal", self.journal)
+        process = await self.start("run", "--port", self.port, *places, *more)
         try:
             yield process
         finally:
@@ -185,3 +191,54 @@ async def test_a_serial_line_without_its_library_ends_with_what_to_install(guest
     _, errors = await soon(process.communicate())
     assert process.returncode == 78
     assert "pip install 'virtwire[serial]'" in errors.decode()
+
+
+async def test_an_event_that_a_script_hands_in_is_there_after_a_kill(guest: Guest) -> None:
+    async with guest.agent() as process:
+        await told(process, "answers at")
+        assert await guest.emit("backup.done", "size=12", "--text", "all well", "--severity", "info") == (0, "1\n", "")
+        process.kill()
+    async with guest.agent() as process:
+        await told(process, "answers at")
+        assert await guest.emit("backup.done") == (0, "2\n", "")
+
+
+async def test_emit_without_an_agent_says_so(guest: Guest) -> None:
+    code, output, errors = await guest.emit("backup.done")
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"guestagent: no agent answers at {guest.emit_socket}: ")
+
+
+async def test_emit_says_what_is_wrong_with_an_event(guest: Guest) -> None:
+    async with guest.agent() as process:
+        await told(process, "answers at")
+        for arguments, words in (
+            (["Backup"], "event refused: kind 'Backup': write a small letter"),
+            (["backup", "size"], "detail 'size': write NAME=VALUE"),
+            (["backup", "--severity", "bad"], "event refused: severity 'bad': write one of info"),
+        ):
+            code, output, errors = await guest.emit(*arguments)
+            assert (code, output) == (1, "")
+            assert errors.startswith(f"guestagent: {words}")
+
+
+async def test_emit_tells_an_event_that_is_in_memory_alone(guest: Guest) -> None:
+    async with guest.agent("--journal", "") as process:
+        await told(process, "answers at")
+        code, output, errors = await guest.emit("backup.done")
+    assert (code, output) == (3, "1\n")
+    assert "in the agent's memory alone" in errors
+
+
+async def test_an_unknown_group_is_a_wrong_configuration(guest: Guest) -> None:
+    code, _, errors = await guest.result("run", "--emit-group", "no such group", "--socket", guest.socket)
+    assert (code, errors) == (
+        78,
+        "guestagent: --emit-group: there is no group 'no such group'; make it, or name another\n",
+    )
+
+
+def test_a_ring_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        __main__.main(["run", "--journal-events", "0"])
+    assert "write 1 or more" in capsys.readouterr().err
