@@ -48,7 +48,10 @@ def event(number: int, kind: str, severity: str, text: str, details: Sequence[tu
     _check("text", text, MAX_TEXT_CHARACTERS)
     if len(details) > MAX_DETAILS:
         raise BadEvent(f"details: {len(details)} are more than {MAX_DETAILS}; leave some out")
+    names = [name for name, _ in details]
     for name, value in details:
+        if names.count(name) > 1:
+            raise BadEvent(f"detail {name[:MAX_NAME_CHARACTERS]!a}: it is there twice; each name may be there once")
         if not name:
             raise BadEvent("details: one has no name; write NAME=VALUE")
         _check(f"detail {name[:MAX_NAME_CHARACTERS]!a}: its name", name, MAX_NAME_CHARACTERS)
