@@ -191,12 +191,13 @@ class History:
 
     async def _first(self) -> aiosqlite.Connection:
         """The file, or memory until it can be used."""
+        connection = None
         try:
             connection = await database.opened(self._path)
             self._place = self._path
             await self._know(connection, self._path)
         except HistoryUnusable as error:
-            connection = await self._degraded(None, error)
+            connection = await self._degraded(connection, error)
         telemetry.HISTORY_DURABLE.set(self.is_durable)
         self._is_open.set()
         return connection
