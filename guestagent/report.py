@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import secrets
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ MOST_BODY_BYTES = MAX_FRAME_BYTES - 1024
 
 _logger = logging.getLogger(__name__)
 _record = schema.Record(Report)
+_chance = random.SystemRandom()  # as `secrets` has it, without the 700 kB that importing that takes
 
 
 class Reporter:
@@ -53,7 +54,7 @@ class Reporter:
         return Hello(
             version_min=OLDEST_VERSION,
             version_max=PROTOCOL_VERSION,
-            nonce=secrets.randbits(64),
+            nonce=_chance.getrandbits(64),
             agent_version=__version__,
             boot_id=identity.boot_id(self._root),
             os_name=identity.os_name(self._root),
