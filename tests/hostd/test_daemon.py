@@ -245,6 +245,9 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         "guests.report_interval_seconds = 10.0",
         'guests.share = ["host_cpus"]',
         "guests.share_host_name = false",
+        'history.path = "/var/lib/virtwire/history.sqlite"',
+        "history.max_age_seconds = 2592000.0",
+        "history.max_bytes = 268435456",
     ]
 
 
