@@ -15,6 +15,7 @@ COUNTERS: dict[str, str] = {
     "ports_lost": "Times the port was lost and had to be opened anew.",
     "reports_late": "Reports left out because an earlier one had not gone out in time, or the guest slept.",
     "events_repeated": "Events sent again because the host had not confirmed them.",
+    "events_refused": "Events left out because they break the wire's rules: the host would refuse all with them.",
     "journals_renewed": "Times the journal began anew because this guest was set back to an earlier state.",
     "notices_repeated": "Notices of the host that had come before.",
     "notices_forgotten": "Notices forgotten to make room for newer ones.",

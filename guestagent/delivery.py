@@ -9,19 +9,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Callable, Protocol
 
-from protocol.messages import MAX_EVENTS, Events
+from protocol import schema
+from protocol.errors import RemoteProtocolError
+from protocol.messages import MAX_EVENTS, Event, Events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guestagent.counters import Counters
-    from protocol.messages import Event
 
 MAX_BATCH_BYTES = 24 * 1024
 """One frame, with room to spare."""
 
 AGAIN_FIRST_SECONDS = 10.0
 AGAIN_MOST_SECONDS = 120.0
+
+_record = schema.Record(Event)
 
 
 class Journal(Protocol):
@@ -69,6 +72,7 @@ class Delivery:
         self._journal_id: int | None = None  # which the host was greeted with
         self._taken = 0  # of that journal
         self._sent_up_to = 0
+        self._refused_up_to = 0
         self._again_seconds = AGAIN_FIRST_SECONDS
         self._is_met = False
 
@@ -88,7 +92,7 @@ class Delivery:
             if self._journal_id is not None:
                 self._counters.add("journals_renewed")
             self._journal_id = self.journal.id
-            self._taken = 0
+            self._taken = self._refused_up_to = 0
 
     def welcomed(self, taken: int | None, now: float) -> None:
         """A session has begun, with a host that has all up to `taken`: what it may lack is sent anew."""
@@ -127,7 +131,7 @@ class Delivery:
         if self.journal is None or now < self.at:
             return None
         after = max(self._taken, self.journal.acknowledged)
-        events = self.journal.unacknowledged(after, limit=MAX_EVENTS, max_bytes=MAX_BATCH_BYTES)
+        events = self._sound(self.journal.unacknowledged(after, limit=MAX_EVENTS, max_bytes=MAX_BATCH_BYTES))
         if not events or self.is_renamed:
             self.at = math.inf
             return None
@@ -135,8 +139,24 @@ class Delivery:
         self._sent_up_to = max(self._sent_up_to, events[-1].number)
         self.at = now + self._again_seconds
         self._again_seconds = min(self._again_seconds * 2, AGAIN_MOST_SECONDS)
-        return Events(journal=self.journal.id, events=tuple(events))
+        return Events(journal=self.journal.id, events=events)
+
+    def _sound(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        """Without those that would cost the whole batch, for ever; the next one's confirmation ends them as well."""
+        refused = [event.number for event in events if not is_sound(event)]
+        self._counters.add("events_refused", sum(number > self._refused_up_to for number in refused))
+        self._refused_up_to = max([self._refused_up_to, *refused])
+        return tuple(event for event in events if event.number not in refused)
 
     def _begin_batch(self, now: float) -> None:
         self._again_seconds = AGAIN_FIRST_SECONDS
         self.at = now
+
+
+def is_sound(event: Event) -> bool:
+    """Whether the host would take it."""
+    try:
+        schema.unpack(_record, schema.pack(_record, event))
+    except RemoteProtocolError:
+        return False
+    return True

@@ -24,10 +24,10 @@ class MemoryJournal:
         self._max_events = max_events
         self._events: list[Event] = []
 
-    def write(self, text: str = "", *, characters: int = 0) -> None:
+    def write(self, text: str = "", *, characters: int = 0, kind: str = "test") -> None:
         self.last += 1
         text = text or "x" * characters
-        self._events.append(Event(number=self.last, kind="test", severity="info", text=text))
+        self._events.append(Event(number=self.last, kind=kind, severity="info", text=text))
         if len(self._events) > self._max_events:
             self.lost = {"overflow": self.lost.get("overflow", 0) + 1}
             del self._events[0]

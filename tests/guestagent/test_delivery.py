@@ -159,6 +159,17 @@ def test_a_journal_that_was_set_back_is_greeted_with_anew(session: Talk) -> None
     assert session.guest.counters["journals_renewed"] == 1
 
 
+def test_an_event_that_the_host_would_refuse_costs_only_itself(session: Talk) -> None:
+    session.guest.end("no host")
+    for kind in ("first", "Not A Kind", "third"):
+        session.journal.write("text", kind=kind)
+    resume(session)
+    assert numbers(session.spoken()) == [1, 3]
+    assert numbers(taken(session, 3)) == []
+    assert session.journal.acknowledged == 3
+    assert session.guest.counters["events_refused"] == 1
+
+
 def test_the_journal_is_told_when_sessions_begin_and_end(session: Talk) -> None:
     assert session.journal.is_met
     session.guest.end("no host")
