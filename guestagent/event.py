@@ -20,7 +20,6 @@ MAX_TEXT_BYTES = 1024
 """The wire decodes no text that is longer, whatever its characters."""
 
 MAX_DETAILS = 16
-MAX_NAME_CHARACTERS = 64
 MAX_VALUE_CHARACTERS = 256
 
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -51,10 +50,11 @@ def event(number: int, kind: str, severity: str, text: str, details: Sequence[tu
     names = [name for name, _ in details]
     for name, value in details:
         if names.count(name) > 1:
-            raise BadEvent(f"detail {name[:MAX_NAME_CHARACTERS]!a}: it is there twice; each name may be there once")
+            raise BadEvent(f"detail {name[:64]!a}: it is there twice; each name may be there once")
         if not name:
             raise BadEvent("details: one has no name; write NAME=VALUE")
-        _check(f"detail {name[:MAX_NAME_CHARACTERS]!a}: its name", name, MAX_NAME_CHARACTERS)
+        if not _KIND.fullmatch(name):
+            raise BadEvent(f"detail {name[:64]!a}: begin its name with a small letter, then up to 63 as in a kind")
         _check(f"detail {name!a}", value, MAX_VALUE_CHARACTERS)
     return Event(
         number=number,

@@ -162,7 +162,8 @@ class Journal:
 
     def acknowledge(self, number: int) -> None:
         """The host has everything up to `number`."""
-        self._soon(lambda ring: ring.acknowledge(number))
+        meant = self.id  # the thread may be about to find that the guest was reverted: those numbers are others'
+        self._soon(lambda ring: ring.acknowledge(number) if ring.id == meant else ring)
 
     def parted(self) -> None:
         """The session is over."""
