@@ -34,8 +34,8 @@ hooks:
   Each program in the hooks' folder is run for each notice, in the order of their names, without arguments
   and with VIRTWIRE_NUMBER, VIRTWIRE_KIND, VIRTWIRE_SEVERITY, VIRTWIRE_TEXT, VIRTWIRE_DETAILS (NAME=VALUE
   lines) and VIRTWIRE_DEADLINE_SECONDS (or empty) in its environment. Program and folder have to be root's
-  or the agent's own, and nobody else's to write. It is killed with all it started when it ends, after 30 s,
-  or at the deadline. The host is told whether all of them ended with exit status 0.
+  or the agent's own, and nobody else's to write. Its process group is killed when it ends, after 30 s, or
+  at the deadline. The host is told whether all of them ended with exit status 0.
 """
 
 _EMIT_HELP = """\
