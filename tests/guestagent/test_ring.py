@@ -90,6 +90,14 @@ def test_a_host_that_took_what_it_could_not_acknowledge_is_not_told_again() -> N
     assert texts(ring) == ["three"]
 
 
+def test_a_guest_reverted_while_it_ran_tells_what_happened_since_though_the_old_session_seems_to_be_there() -> None:
+    snapshot = grown(Ring(), "one").meet(None).acknowledge(1)
+    undone = grown(grown(snapshot, "undone").acknowledge(2), "undone too")
+    assert (undone.announced, texts(undone)) == (3, ["undone too"])
+    after = grown(snapshot, "two", "three").part().meet(taken=3)
+    assert (after.id != snapshot.id, texts(after)) == (True, ["two", "three"])
+
+
 class Lives(RuleBasedStateMachine):
     """A guest whose agent is killed, whose sessions break and whose disk is reverted, and a host that remembers."""
 
