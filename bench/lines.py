@@ -40,6 +40,8 @@ uri = "test://{node}"
 listen = "{address}"
 [sampling]
 interval_seconds = 3600
+[history]
+path = ""
 [guests]
 report_interval_seconds = {interval_seconds}
 """

@@ -28,6 +28,8 @@ uri = "{uri}"
 listen = "{address}"
 [sampling]
 interval_seconds = {interval_seconds}
+[history]
+path = ""
 """
 SAMPLE_AGE = "hostd_domain_sample_age_seconds"
 _SECONDS_EACH = 0.2

@@ -11,6 +11,8 @@ PORT_NAME = "io.virtwire.agent.0"
 SOCKET = "/run/virtwire/guestagent.sock"
 NOTICES_SOCKET = "/run/virtwire/guestagent-notices.sock"
 HOOKS = "/etc/virtwire/hooks.d"
+EMIT_SOCKET = "/run/virtwire/guestagent-emit.sock"
+JOURNAL = "/var/lib/virtwire/guestagent.sqlite"
 
 _GET_HELP = """\
 exit codes:
@@ -32,8 +34,16 @@ hooks:
   Each program in the hooks' folder is run for each notice, in the order of their names, without arguments
   and with VIRTWIRE_NUMBER, VIRTWIRE_KIND, VIRTWIRE_SEVERITY, VIRTWIRE_TEXT, VIRTWIRE_DETAILS (NAME=VALUE
   lines) and VIRTWIRE_DEADLINE_SECONDS (or empty) in its environment. Program and folder have to be root's
-  or the agent's own, and nobody else's to write. It is killed with all it started when it ends, after 30 s,
-  or at the deadline. The host is told whether all of them ended with exit status 0.
+  or the agent's own, and nobody else's to write. Its process group is killed when it ends, after 30 s, or
+  at the deadline. The host is told whether all of them ended with exit status 0.
+"""
+
+_EMIT_HELP = """\
+exit codes:
+  0  the event is in the journal, under the number that is printed, and outlives the agent
+  1  it cannot be an event, or you may not hand one in (the message says why)
+  2  no agent answers, or it takes no more for now (too many at once)
+  3  the agent has it, but in memory alone: its file cannot be used
 """
 
 
@@ -52,16 +62,14 @@ def main(argv: list[str] | None = None) -> int:
         from guestagent import follow  # noqa: PLC0415
 
         return follow.run(arguments.socket, arguments.format, is_followed=arguments.follow)
+    if arguments.command == "emit":
+        from guestagent import emit  # noqa: PLC0415
+
+        return emit.run(arguments.socket, arguments.kind, arguments.severity, arguments.text, arguments.details)
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type] # asyncio does without; OpenSSL takes 4 MB of a guest
     from guestagent import service  # noqa: PLC0415
 
-    return service.run(
-        port=arguments.port,
-        port_name=arguments.port_name,
-        socket=arguments.socket,
-        notices_socket=arguments.notices_socket,
-        hooks=arguments.hooks,
-    )
+    return service.run(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,8 +82,16 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_HOOKS_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("--port", metavar="PATH", help="a virtio port, unix socket or serial line to the host")
-    run.add_argument("--port-name", metavar="NAME", default=PORT_NAME, help="find the virtio port of this name")
+    run.add_argument(
+        "--port",
+        metavar="PATH",
+        default="auto",
+        help="this virtio port, serial line, unix socket, vsock:CID:PORT or socket://HOST:PORT, and no other;"
+        " by default the virtio port of the right name, else what --vsock and --serial allow",
+    )
+    run.add_argument("--port-name", metavar="NAME", default=PORT_NAME, help="the virtio port's name (%(default)s)")
+    run.add_argument("--vsock", metavar="[CID:]PORT", help="without a virtio port, the host's vsock port")
+    run.add_argument("--serial", metavar="PATH", help="without either, this serial line, such as /dev/ttyS1")
     get = commands.add_parser(
         "get",
         help="print what the host said",
@@ -90,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--notices-socket", metavar="PATH", default=NOTICES_SOCKET, help="where it answers `notices`")
     run.add_argument("--hooks", metavar="DIR", default=HOOKS, help="programs to run for each notice (%(default)s)")
     _add_notices(commands)
+    _add_events(run)
+    _add_emit(commands)
     return parser
 
 
@@ -109,6 +127,35 @@ def _add_notices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     notices.add_argument("--follow", action="store_true", help="and what it tells from now on, until interrupted")
     notices.add_argument("--format", choices=("plain", "json"), default="plain")
     notices.add_argument("--socket", metavar="PATH", default=NOTICES_SOCKET, help="where the agent answers `notices`")
+
+
+def _add_events(run: argparse.ArgumentParser) -> None:
+    run.add_argument("--emit-socket", metavar="PATH", default=EMIT_SOCKET, help="where the agent answers `emit`")
+    run.add_argument("--emit-group", metavar="NAME", help="a group that may hand in events, besides root")
+    run.add_argument("--journal", metavar="PATH", default=JOURNAL, help="keeps events for the host; empty: memory does")
+    run.add_argument("--journal-events", metavar="N", type=_count, default=1000, help="so many at most")
+    run.add_argument("--journal-bytes", metavar="N", type=_count, default=1 << 20, help="and so long all together")
+
+
+def _add_emit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    emit = commands.add_parser(
+        "emit",
+        help="tell the host that something happened",
+        epilog=_EMIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    emit.add_argument("kind", metavar="KIND", help="what happened, as in backup.failed: a-z, 0-9, '_', '.' and '-'")
+    emit.add_argument("details", metavar="NAME=VALUE", nargs="*", help="what else there is to know; 16 at most")
+    emit.add_argument("--severity", metavar="S", default="info", help="info, warning or critical")
+    emit.add_argument("--text", metavar="T", default="", help="a line for people")
+    emit.add_argument("--socket", metavar="PATH", default=EMIT_SOCKET, help="where the agent answers `emit`")
+
+
+def _count(given: str) -> int:
+    count = int(given)
+    if count < 1:
+        raise argparse.ArgumentTypeError("write 1 or more")
+    return count
 
 
 if __name__ == "__main__":

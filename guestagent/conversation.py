@@ -23,6 +23,7 @@ from protocol.messages import (
     MESSAGES,
     OLDEST_VERSION,
     PROTOCOL_VERSION,
+    TAKES_EVENTS,
     Ack,
     EventsTaken,
     Goodbye,
@@ -202,7 +203,8 @@ class Conversation:
         self.greeting.welcomed()
         self.reporting.welcomed(welcome.report_interval_seconds, now)
         self.greeting.heard(now, self.reporting.interval_seconds)
-        self.delivery.welcomed(welcome.events_taken, now)
+        if TAKES_EVENTS in welcome.capabilities:
+            self.delivery.welcomed(welcome.events_taken, now)
         _logger.info("the host welcomes this guest: a report every %g s", self.reporting.interval_seconds)
 
     def _take_metrics(self, metrics: Metrics, now: float) -> None:

@@ -7,7 +7,7 @@ its own fields and is logged once.
 from __future__ import annotations
 
 import logging
-import os
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ ROOT = Path("/")
 
 _logger = logging.getLogger(__name__)
 _record = schema.Record(Report)
+_chance = random.SystemRandom()  # as `secrets` has it, without the 700 kB that importing that takes
 
 
 class Reporter:
@@ -36,7 +37,7 @@ class Reporter:
         self._root = root
         self._probes = probes
         self._failed: set[Probe] = set()
-        self._instance = _draw()
+        self._instance = _chance.getrandbits(64)
 
     def report(self, drops: Mapping[DropReason, int], events_lost: int | None) -> Report:
         """Everything measured now, and what was lost so far; what is not known is `None`."""
@@ -55,7 +56,7 @@ class Reporter:
         return Hello(
             version_min=OLDEST_VERSION,
             version_max=PROTOCOL_VERSION,
-            nonce=_draw(),
+            nonce=_chance.getrandbits(64),
             agent_version=__version__,
             boot_id=identity.boot_id(self._root),
             os_name=identity.os_name(self._root),
@@ -76,8 +77,3 @@ class Reporter:
             return {}
         self._failed.discard(probe)
         return values
-
-
-def _draw() -> int:
-    """A number that nobody has had before; `secrets` would load OpenSSL, which is 4 MB."""
-    return int.from_bytes(os.urandom(8), "big")

@@ -1,4 +1,4 @@
-"""The command line: `hostd run`, `hostd check-config`, `hostd metrics`.
+"""The command line: `hostd run`, `hostd check-config`, `hostd metrics`, `hostd events`.
 
 Exit codes are sysexits': 0 done, 64 wrong usage, 69 something needed is not there, 75 too much of libvirt is stuck (a
 supervisor should start hostd again), 78 wrong configuration. Each failure is one line on standard error that says where
@@ -17,6 +17,7 @@ import msgspec
 
 import hostd
 from hostd import config, daemon, log
+from hostd.history import reading
 from hostd.http.server import CannotListen
 from hostd.hypervisor import HypervisorError, TooManyStuck, WrongUri
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error}; ending, so that a supervisor starts a clean process", os.EX_TEMPFAIL)
     except CannotListen as error:
         return _fail(f"{error}; see http.listen or --listen", os.EX_UNAVAILABLE)
-    except HypervisorError as error:
+    except (HypervisorError, reading.CannotRead) as error:
         return _fail(str(error), os.EX_UNAVAILABLE)
 
 
@@ -62,6 +63,17 @@ def metrics(options: argparse.Namespace) -> int:
     return os.EX_OK
 
 
+def events(options: argparse.Namespace) -> int:
+    """`hostd events`."""
+    path = _settings(options).history.path
+    if not path:
+        raise reading.CannotRead("history.path is empty: events are in hostd's memory alone; name a file")
+    recorded = reading.newest(Path(path), domain=options.domain, limit=options.limit)
+    for line in reading.FORMS[options.format](recorded):
+        print(line)  # noqa: T201 - the command's answer
+    return os.EX_OK
+
+
 def check_config(options: argparse.Namespace) -> int:
     """`hostd check-config`: print what the file comes to, defaults included."""
     settings = config.load(options.file)
@@ -77,7 +89,7 @@ def _settings(options: argparse.Namespace) -> config.Settings:
     path: Path | None = options.config
     if path is None and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG
-    return config.load(path, uri=options.connect, listen=getattr(options, "listen", None))
+    return config.load(path, uri=getattr(options, "connect", None), listen=getattr(options, "listen", None))
 
 
 def _innermost(error: Exception) -> Exception:
@@ -114,13 +126,24 @@ def _parser() -> argparse.ArgumentParser:
     once = commands.add_parser("metrics", help="collect once, print the page and end; guests are not asked")
     _add_connection(once)
     once.set_defaults(command=metrics)
+
+    listing = commands.add_parser("events", help="list what guests told of; hostd need not run")
+    _add_config(listing)
+    listing.add_argument("--domain", metavar="D", help="of one domain only, by its name or UUID")
+    listing.add_argument("--limit", metavar="N", type=int, default=100, help="the last N (default: 100)")
+    listing.add_argument("--format", choices=sorted(reading.FORMS), default="table", help="json: one object a line")
+    listing.set_defaults(command=events)
     return parser
 
 
-def _add_connection(parser: argparse.ArgumentParser) -> None:
+def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"the configuration (default: {DEFAULT_CONFIG}, if it is there)"
     )
+
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
     parser.add_argument(
         "--connect", metavar="URI", help="which libvirt (default: qemu:///system; test:///default needs no daemon)"
     )

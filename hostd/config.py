@@ -140,6 +140,14 @@ class GuestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     share_host_name: bool = False  # a tenant who knows the host's name can look for neighbours
 
 
+class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[history]: the record of guests' events."""
+
+    path: str = "/var/lib/virtwire/history.sqlite"  # empty: memory, and gone with hostd
+    max_age_seconds: Annotated[float, msgspec.Meta(ge=60, le=10 * 366 * 86_400)] = 30 * 86_400.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 40)] = 256 << 20  # about half a million events
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -153,6 +161,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metadata: tuple[MetadataSettings, ...] = ()  # what is in there is the operator's own, so hostd cannot guess
     exposition: ExpositionSettings = ExpositionSettings()
     guests: GuestSettings = GuestSettings()
+    history: HistorySettings = HistorySettings()
 
 
 def load(path: Path | None, *, uri: str | None = None, listen: str | None = None) -> Settings:

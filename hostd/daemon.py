@@ -12,13 +12,17 @@ import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hostd import config, pulse, renderer, sampler, systemd, watcher
 from hostd.config import ConnectionSettings, DeviceSettings, Settings
 from hostd.exposition import Exposition
 from hostd.guests import roster
+from hostd.guests.labels import Allowance
 from hostd.guests.line import prefix_of
+from hostd.guests.session import Post
+from hostd.history.recorder import History, Limits
 from hostd.http.server import serving
 from hostd.hypervisor import HypervisorError, Notice
 from hostd.hypervisor.adapter import LibvirtAdapter
@@ -44,6 +48,16 @@ class _Line:
     hypervisor: LibvirtAdapter
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Common:
+    """What all connections share."""
+
+    exposition: Exposition
+    supervisor: Supervisor
+    history: History
+    allowance: Allowance
+
+
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -59,16 +73,17 @@ async def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    supervisor = systemd.from_environment()
-    lines, exposition = _lines(settings), _exposition(settings)
+    lines, common = _lines(settings), _common(settings)
+    supervisor, exposition = common.supervisor, common.exposition
     host, port = config.address_of(settings.http.listen, where="http.listen")
     stores = [line.store for line in lines]
     async with serving(stores, exposition, host, port) as actual_port, asyncio.TaskGroup() as group:
         _log.info("http: listening on http://%s:%d", f"[{host}]" if ":" in host else host, actual_port)
         _drop_foreign(supervisor, lines)
         services = [("pulse", pulse.beat()), ("supervisor", supervisor.beat(lambda: _status(lines)))]
+        services.append(("history", common.history.run()))
         for line in lines:
-            services += _services(line, exposition, settings, supervisor)
+            services += _services(line, common, settings)
         tasks = [group.create_task(service, name=name) for name, service in services]
         supervisor.tell(READY=1)
         await stop.wait()
@@ -113,16 +128,29 @@ async def _collect_line(line: _Line, settings: Settings) -> None:
         await line.hypervisor.close()
 
 
-def _services(
-    line: _Line, exposition: Exposition, settings: Settings, supervisor: Supervisor
-) -> list[tuple[str, Coroutine[Any, Any, NoReturn]]]:
+def _services(line: _Line, common: _Common, settings: Settings) -> list[tuple[str, Coroutine[Any, Any, NoReturn]]]:
     store, hypervisor, of = line.store, line.hypervisor, f" {line.settings.name}".rstrip()
     return [
         (f"watcher{of}", watcher.watch(store, hypervisor)),
         (f"sampler{of}", sampler.sample(store, hypervisor, line.settings, settings)),
-        (f"guests{of}", roster.keep(store, settings.guests, supervisor)),
-        (f"renderer{of}", renderer.keep(store, exposition)),
+        (f"guests{of}", roster.keep(_post(line, common, settings), common.supervisor)),
+        (f"renderer{of}", renderer.keep(store, common.exposition)),
     ]
+
+
+def _post(line: _Line, common: _Common, settings: Settings) -> Post:
+    return Post(store=line.store, settings=settings.guests, allowance=common.allowance, history=common.history)
+
+
+def _common(settings: Settings) -> _Common:
+    history = settings.history
+    limits = Limits(max_age_seconds=history.max_age_seconds, max_bytes=history.max_bytes)
+    return _Common(
+        exposition=_exposition(settings),
+        supervisor=systemd.from_environment(),
+        history=History(Path(history.path) if history.path else None, limits),
+        allowance=Allowance(settings.guests.max_series),
+    )
 
 
 def _drop_foreign(supervisor: Supervisor, lines: Sequence[_Line]) -> None:

@@ -137,8 +137,8 @@ GUEST_ROUND_TRIP = Histogram(
 )
 GUEST_EVENTS_DROPPED = Counter(
     "hostd_guest_events_dropped",
-    "Events of guests' that were not taken: repeated (they were here before), early (before the last ones were "
-    "acknowledged) or history (which could take none; they come again).",
+    "Events of guests' that no agent would send: early (before the last ones were acknowledged) or unasked (hostd had "
+    "said that it takes none).",
     ["reason"],
     registry=REGISTRY,
 )
@@ -152,5 +152,36 @@ NOTICES_ANSWERED = Counter(
     "hostd_guest_notices_answered",
     "What guests said became of their notices.",
     ["kind", "answer"],
+    registry=REGISTRY,
+)
+HISTORY_DURABLE = Gauge(
+    "hostd_history_durable",
+    "1 if guests' events are on the disk before the guest is told so; 0 while memory stands in for it.",
+    registry=REGISTRY,
+)
+HISTORY_FAILURES = Counter(
+    "hostd_history_failures",
+    "Times that the history's file could not be used, by why; each is tried again.",
+    ["reason"],
+    registry=REGISTRY,
+)
+HISTORY_GUEST_EVENTS = Counter(
+    "hostd_history_guest_events",
+    "Events that guests sent, by what became of them: taken, duplicate (taken before), held_back (over what one domain "
+    "may send; it sends them again); skipped are numbers that never came here.",
+    ["result"],
+    registry=REGISTRY,
+)
+HISTORY_PRUNED = Counter(
+    "hostd_history_pruned",
+    "Events that were deleted from the history, by which limit: age, size of it all, or of one domain.",
+    ["reason"],
+    registry=REGISTRY,
+)
+HISTORY_BYTES = Gauge("hostd_history_size_bytes", "What the history takes, looked at once a minute.", registry=REGISTRY)
+HISTORY_COMMIT_SECONDS = Histogram(
+    "hostd_history_commit_duration_seconds",
+    "How long transactions took, each with the events of all guests that waited for it.",
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
     registry=REGISTRY,
 )

@@ -28,6 +28,9 @@ MAX_WINDOW = 16
 MAX_CHUNK_BYTES = 30 * 1024
 MAX_CHUNKS = 9
 
+TAKES_EVENTS = "events"
+"""The capability of a host that has somewhere to put events; to another, none are sent."""
+
 SEVERITIES = ("info", "warning", "critical")
 ANSWERS = ("seen", "done", "failed")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guestagent.ports import find, tty, unix, virtio
-from guestagent.ports.port import PortUnavailable
+from guestagent.ports import find, sockets, tty, virtio
+from guestagent.ports.port import PortAbsent, PortUnavailable
+from guestagent.ports.search import Search, Way
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from guestagent.ports.port import Port
 
     Opener = Callable[[], Awaitable[Port]]
+
+AUTO = "auto"
+
+LESSER_SECONDS = 10.0
+"""For so long each way that the operator allows waits for the better ones before it."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,20 @@ class Transport:
     open_port: Callable[[str], Awaitable[Port]]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the operator says of the way to the host: one path, or by itself (`AUTO`).
+
+    By itself the agent takes the virtio port `name`. It speaks over vsock, to whoever listens there, and writes to a
+    serial line, which may be anybody's console, only where it was told which one: the last resorts, in this order.
+    """
+
+    name: str
+    port: str = AUTO
+    vsock: str | None = None
+    serial: str | None = None
+
+
 def _mode(path: str) -> int:
     try:
         return Path(path).stat().st_mode
@@ -35,12 +56,24 @@ def _mode(path: str) -> int:
 
 
 TRANSPORTS: tuple[Transport, ...] = (
-    Transport("url", lambda path: "://" in path, tty.open_port),
-    Transport("unix", lambda path: stat.S_ISSOCK(_mode(path)), unix.open_port),
+    Transport("vsock", lambda path: path.startswith("vsock:"), sockets.open_vsock),
+    Transport("tcp", lambda path: "://" in path, sockets.open_tcp),
+    Transport("unix", lambda path: stat.S_ISSOCK(_mode(path)), sockets.open_unix),
     Transport("virtio", lambda path: stat.S_ISCHR(_mode(path)) and find.is_virtio(Path(path)), virtio.open_port),
     Transport("tty", lambda path: stat.S_ISCHR(_mode(path)), tty.open_port),
 )
 """The first that fits is taken."""
+
+
+def opener(wanted: Wanted) -> Search:
+    """What opens the port that is wanted, or the best that there is."""
+    if wanted.port != AUTO:
+        return Search([Way(functools.partial(open_at, wanted.port))])
+    ways = [Way(functools.partial(open_named, wanted.name))]
+    for path in (wanted.vsock, wanted.serial):
+        if path is not None:
+            ways.append(Way(functools.partial(open_at, path), after_seconds=LESSER_SECONDS * len(ways)))
+    return Search(ways)
 
 
 async def open_at(path: str) -> Port:
@@ -48,13 +81,16 @@ async def open_at(path: str) -> Port:
 
     Raises:
         PortUnavailable: it cannot be opened now.
-        TransportMissing: it never will be, with what is installed.
+        PortUnusable: it never will be: not so called, or not with what is installed.
 
     """
     for transport in TRANSPORTS:
         if transport.fits(path):
             return await transport.open_port(path)
-    raise PortUnavailable(f"{path}: {'no socket, virtio port or serial line' if _mode(path) else 'not there'}")
+    if _mode(path):
+        raise PortUnavailable(f"{path}: no socket, virtio port or serial line")
+    missing = PortAbsent if path.startswith("/dev/") else PortUnavailable  # the kernel announces no unix socket
+    raise missing(f"{path}: not there")
 
 
 async def open_named(name: str) -> Port:
@@ -66,5 +102,5 @@ async def open_named(name: str) -> Port:
     """
     path = find.by_name(name)
     if path is None:
-        raise PortUnavailable(f"no virtio port is named {name}: has the domain such a channel?")
+        raise PortAbsent(f"no virtio port is named {name}: has the domain such a channel?")
     return await virtio.open_port(str(path))

@@ -1,4 +1,4 @@
-"""A pair of asyncio streams as a port: what unix sockets and serial lines have in common.
+"""A pair of asyncio streams as a port: what sockets and serial lines have in common.
 
 Neither can say that the host is away and will be back: a socket ends for good, and a serial line never ends at all.
 """
@@ -12,6 +12,8 @@ from guestagent.ports.port import READ_BYTES, WRITE_SECONDS, PortLost
 
 class StreamPort:
     """An open stream to the host; `path` begins its messages."""
+
+    sees_host = True
 
     def __init__(
         self,
@@ -39,11 +41,12 @@ class StreamPort:
 
     async def write(self, frame: bytes) -> None:
         """The frame, in one `write`; a host that does not take it in time gets a new connection."""
+        seconds = self._patience_seconds(len(frame))
         self._writer.write(frame)
         try:
-            await asyncio.wait_for(self._writer.drain(), self._write_seconds)
+            await asyncio.wait_for(self._taken(), seconds)
         except asyncio.TimeoutError:
-            raise PortLost(f"{self.path}: the host has taken nothing for {self._write_seconds:g} s") from None
+            raise PortLost(f"{self.path}: the host has taken nothing for {seconds:.3g} s") from None
         except OSError as error:
             raise PortLost(f"{self.path}: {error}") from error
 
@@ -53,3 +56,10 @@ class StreamPort:
     def close(self) -> None:
         """Close it; what was not taken by now is dropped."""
         self._writer.transport.abort()
+
+    def _patience_seconds(self, _length: int) -> float:
+        return self._write_seconds
+
+    async def _taken(self) -> None:
+        """Return when what was written is out of our hands."""
+        await self._writer.drain()

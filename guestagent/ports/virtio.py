@@ -14,7 +14,7 @@ import errno
 import os
 import select
 
-from guestagent.ports.port import READ_BYTES, WRITE_SECONDS, HostAway, PortBusy, PortLost, PortUnavailable
+from guestagent.ports.port import READ_BYTES, WRITE_SECONDS, HostAway, PortBusy, PortLost, unavailable
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 
@@ -31,13 +31,15 @@ async def open_port(path: str) -> VirtioPort:
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.EBUSY:
-            raise PortBusy(f"{path}: held open by another program") from error
-        raise PortUnavailable(f"{path}: {error.strerror}") from error
+            raise PortBusy(f"{path}: held open by another program", path) from error
+        raise unavailable(path, error.errno or 0) from error
     return VirtioPort(path, descriptor)
 
 
 class VirtioPort:
     """An open virtio port; owns `descriptor`, which must not block."""
+
+    sees_host = True
 
     def __init__(self, path: str, descriptor: int, *, write_seconds: float = WRITE_SECONDS) -> None:
         self.path = path

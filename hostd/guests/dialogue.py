@@ -27,6 +27,7 @@ from protocol.errors import DropReason
 from protocol.messages import (
     OLDEST_VERSION,
     PROTOCOL_VERSION,
+    TAKES_EVENTS,
     Ack,
     Detail,
     Event,
@@ -51,8 +52,6 @@ REFUSED_SECONDS = 30.0
 HEARTBEAT_SECONDS = 10.0  # something is said at least so often, or the guest could not tell that we are there
 STALE_INTERVALS = 3  # a report that is older tells nothing of the present
 LEAST_STALE_SECONDS = 5.0
-EVENTS = "events"
-"""The capability of a host that takes events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ class Dialogue:
                 nonce=hello.nonce,
                 session=1 + secrets.randbelow(0xFFFF_FFFF),
                 report_interval_seconds=self._interval,
-                capabilities=(EVENTS,) if takes_events else (),
+                capabilities=(TAKES_EVENTS,) if takes_events else (),
                 events_taken=taken,
             )
         )
@@ -188,7 +187,7 @@ class Dialogue:
             self._send(EventsTaken(journal=journal, number=number))
 
     def not_taken(self) -> None:
-        """The history cannot take events now: the guest will send them again."""
+        """They were not asked for, and are not acknowledged."""
         self._journal = None
 
     def _take(self, received: Received, now: float, clock: float) -> None:

@@ -11,13 +11,11 @@ from typing import NoReturn
 
 from hostd import telemetry
 from hostd.config import GuestSettings
-from hostd.guests.labels import Allowance
 from hostd.guests.line import Line, name_of, prefix_of
-from hostd.guests.session import History, Post, attend
+from hostd.guests.session import Post, attend
 from hostd.hypervisor.process import pid_file, pid_folder
 from hostd.model import changes
 from hostd.model.world import World
-from hostd.store import Store
 from hostd.systemd import Supervisor
 
 WHO_IS_THERE = (changes.DomainsListed, changes.DomainDescribed, changes.DomainGone)
@@ -25,11 +23,9 @@ WHO_IS_THERE = (changes.DomainsListed, changes.DomainDescribed, changes.DomainGo
 MOST_AT_ONCE = 20  # sessions that begin before others have their turn on the loop
 
 
-async def keep(
-    store: Store, settings: GuestSettings, supervisor: Supervisor, history: History | None = None
-) -> NoReturn:
+async def keep(post: Post, supervisor: Supervisor) -> NoReturn:
     """Run for ever: begin and end sessions as domains come, go and move their channels."""
-    post = Post(store=store, settings=settings, allowance=Allowance(settings.max_series), history=history)
+    store = post.store
     attended: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by UUID: the socket's path, who attends
     async with asyncio.TaskGroup() as group:
         try:
@@ -39,7 +35,7 @@ async def keep(
                     attended.pop(uuid)[1].cancel()
                     store.tell(changes.GuestLost(uuid=uuid, is_retried=False))
                 for number, uuid in enumerate(sorted(wanted.keys() - attended.keys()), start=1):
-                    line = _line(world, uuid, settings, supervisor)
+                    line = _line(world, uuid, post.settings, supervisor)
                     attended[uuid] = (line.path, group.create_task(attend(post, line), name=f"guest {uuid}"))
                     if number % MOST_AT_ONCE == 0:
                         await asyncio.sleep(0)

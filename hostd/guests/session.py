@@ -9,6 +9,7 @@ import logging
 import socket
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -19,6 +20,7 @@ from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
 from hostd.guests.line import Line, NotOpened, Outcome
 from hostd.guests.patience import Greetings, LineDown, Patience
+from hostd.history.taking import Taken
 from hostd.model import changes
 from hostd.store import Store
 from protocol.backoff import Backoff
@@ -26,6 +28,7 @@ from protocol.messages import Event
 
 _log = logging.getLogger(__name__)
 
+HISTORY_SECONDS = 2.0  # a history that takes longer to say what it has is not there yet
 READ_BYTES = 4 * 1024  # at most this is decoded before other guests have their turn; QEMU's own helpings
 MOST_REST_SECONDS = 2.0  # a debt that is longer is paid in several
 MAX_UNREAD_BYTES = 2 * READ_BYTES  # what has been read and not looked at; past it, reading waits
@@ -38,8 +41,10 @@ class History(Protocol):
     async def highest(self, uuid: str, journal: int) -> int | None:
         """The highest number of that journal of that domain's guest; `None` if it is not known at all."""
 
-    async def take(self, uuid: str, journal: int, events: tuple[Event, ...], at: float) -> tuple[Event, ...] | None:
-        """Those of `events` that were not there yet, once all are safe; `None` if they cannot be taken now."""
+    async def take(
+        self, uuid: str, journal: int, events: Sequence[Event], at: float, *, name: str | None = None
+    ) -> Taken:
+        """Put them there; what was new and up to where all is safe, once it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,26 +272,27 @@ class _Session:
 
     async def _welcome(self, question: Greeted) -> None:
         history, journal = self._post.history, question.hello.journal
-        taken = None
+        taken, takes_events = None, history is not None
         if history is not None and journal is not None:
-            taken = await history.highest(self._uuid, journal)
-        self._dialogue.welcome(question, taken=taken, takes_events=history is not None, now=_now())
+            try:
+                async with asyncio.timeout(HISTORY_SECONDS):
+                    taken = await history.highest(self._uuid, journal)
+            except TimeoutError:
+                takes_events = False  # it keeps them until its next greeting
+        self._dialogue.welcome(question, taken=taken, takes_events=takes_events, now=_now())
         self._retry.reset()
 
     async def _keep(self, question: Happened) -> None:
         history, events = self._post.history, question.events
-        new = (
-            None
-            if history is None or not events
-            else await history.take(self._uuid, question.journal, events, time.time())
-        )
-        if new is None:
-            telemetry.GUEST_EVENTS_DROPPED.labels("history").inc(len(events))
+        if history is None or not events:
+            telemetry.GUEST_EVENTS_DROPPED.labels("unasked").inc(len(events))
             self._dialogue.not_taken()
             return
-        self._post.store.tell(changes.GuestEventsTaken(uuid=self._uuid, events=new, at=time.time()))
-        telemetry.GUEST_EVENTS_DROPPED.labels("repeated").inc(len(events) - len(new))
-        self._dialogue.taken(question.journal, max(event.number for event in events))
+        domain = self._post.store.world.domains.get(self._uuid)
+        name = None if domain is None else domain.name
+        taken = await history.take(self._uuid, question.journal, events, time.time(), name=name)
+        self._post.store.tell(changes.GuestEventsTaken(uuid=self._uuid, events=taken.new, at=time.time()))
+        self._dialogue.taken(question.journal, taken.highest)
 
 
 def _now() -> float:

@@ -70,6 +70,7 @@ class Visit:
                 nonce=hello.nonce,
                 session=session,
                 report_interval_seconds=1,
+                capabilities=("events",),
                 events_taken=events_taken,
             )
         )

@@ -80,6 +80,7 @@ class Talk:
                 nonce=self.greetings,
                 session=7,
                 report_interval_seconds=interval_seconds,
+                capabilities=("events",),
                 events_taken=events_taken,
             )
         )

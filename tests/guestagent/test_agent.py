@@ -78,6 +78,7 @@ class ScriptedPort:
     """A port whose host comes, goes and speaks when the test says so."""
 
     path = "scripted"
+    sees_host = True
 
     def __init__(self) -> None:
         self.host = Connection(Role.HOST)
@@ -349,9 +350,15 @@ async def test_a_guest_that_slept_finds_out(root: Path, monkeypatch: pytest.Monk
 async def test_the_conversation_knows_why_nobody_is_there(root: Path) -> None:
     port = ScriptedPort()
     conversation = conversing(root)
-    async with running(conversation, opening(PortBusy("first: held open"), port)):
-        await until(lambda: conversation.absence == "no port: first: held open")
+    opens, absences = opening(PortBusy("first: held open"), port), []
+
+    async def open_port() -> Port:
+        absences.append(conversation.absence)
+        return await opens()
+
+    async with running(conversation, open_port):
         await soon(port.is_awaited.wait())
+        assert absences == ["the agent has just started", "no port: first: held open"]
         assert (conversation.absence, conversation.port) == ("no host at the other end", "scripted")
         port.is_there.set()
         await port.greeted()

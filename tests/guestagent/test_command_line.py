@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from guestagent import __main__, __version__
-from protocol.messages import Ack, Detail, Goodbye, Metrics, Notice, NoticeAnswer, Report
+from protocol.messages import Ack, Detail, Events, EventsTaken, Goodbye, Metrics, Notice, NoticeAnswer, Report
 from tests.guestagent.host import listening, soon, until
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Guest:
         self.socket = folder / "agent.sock"
         self.notices_socket = folder / "notices.sock"
         self.hooks = folder / "hooks.d"
+        self.emit_socket = folder / "emit.sock"
+        self.journal = folder / "journal.sqlite"
 
     async def start(self, *arguments: str | Path) -> Process:
         return await asyncio.create_subprocess_exec(
@@ -60,11 +62,15 @@ class Guest:
     async def notices(self, *arguments: str) -> tuple[int | None, str, str]:
         return await self.result("notices", "--socket", self.notices_socket, *arguments)
 
+    async def emit(self, *arguments: str) -> tuple[int | None, str, str]:
+        return await self.result("emit", "--socket", self.emit_socket, *arguments)
+
     @contextlib.asynccontextmanager
-    async def agent(self) -> AsyncIterator[Process]:
+    async def agent(self, *more: str | Path) -> AsyncIterator[Process]:
         """A running agent, killed at the end if it has not ended by then."""
-        places = ("--socket", self.socket, "--notices-socket", self.notices_socket, "--hooks", self.hooks)
-        process = await self.start("run", "--port", self.port, *places)
+        told_at = ("--socket", self.socket, "--notices-socket", self.notices_socket, "--hooks", self.hooks)
+        heard_at = ("--emit-socket", self.emit_socket, "--journal", self.journal)
+        process = await self.start("run", "--port", self.port, *told_at, *heard_at, *more)
         try:
             yield process
         finally:
@@ -200,11 +206,21 @@ async def test_a_second_agent_says_that_there_is_a_first(guest: Guest) -> None:
         assert await soon(process.wait()) == 0
 
 
+@pytest.mark.parametrize(
+    "address", ["vsock:9:9:9", "vsock://host", "socket://nowhere", "vsock:4294967296:1", "socket://[::1]:65536"]
+)
+async def test_an_address_that_can_be_none_ends_with_how_it_would_be_one(guest: Guest, address: str) -> None:
+    code, _, errors = await guest.result("run", "--port", address, "--socket", guest.socket)
+    assert code == 78
+    assert address in errors
+
+
 async def test_a_serial_line_without_its_library_ends_with_what_to_install(guest: Guest) -> None:
     code = (
         "import sys; sys.modules['serial_asyncio'] = None; from guestagent.__main__ import main; "
-        f"sys.exit(main(['run', '--port', 'socket://127.0.0.1:9', '--socket', {str(guest.socket)!r}, "
-        f"'--notices-socket', {str(guest.notices_socket)!r}]))"
+        f"sys.exit(main(['run', '--port', '/dev/null', '--socket', {str(guest.socket)!r}, "
+        f"'--notices-socket', {str(guest.notices_socket)!r}, "
+        f"'--emit-socket', {str(guest.emit_socket)!r}, '--journal', '']))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
     _, errors = await soon(process.communicate())
@@ -321,3 +337,68 @@ async def test_a_signal_ends_an_agent_whose_hook_never_ends(guest: Guest) -> Non
         process.terminate()
         assert await visit.hear(Goodbye) == Goodbye(reason="the agent stops")
         assert await soon(process.wait()) == 0
+
+
+async def test_an_event_that_a_script_hands_in_is_there_after_a_kill(guest: Guest) -> None:
+    async with guest.agent() as process:
+        await told(process, "answers at")
+        assert await guest.emit("backup.done", "size=12", "--text", "all well", "--severity", "info") == (0, "1\n", "")
+        process.kill()
+    async with guest.agent() as process:
+        await told(process, "answers at")
+        assert await guest.emit("backup.done") == (0, "2\n", "")
+
+
+async def test_emit_without_an_agent_says_so(guest: Guest) -> None:
+    code, output, errors = await guest.emit("backup.done")
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"guestagent: no agent answers at {guest.emit_socket}: ")
+
+
+async def test_emit_says_what_is_wrong_with_an_event(guest: Guest) -> None:
+    async with guest.agent() as process:
+        await told(process, "answers at")
+        for arguments, words in (
+            (["Backup"], "event refused: kind 'Backup': write a small letter"),
+            (["backup", "size"], "detail 'size': write NAME=VALUE"),
+            (["backup", "--severity", "bad"], "event refused: severity 'bad': write one of info"),
+        ):
+            code, output, errors = await guest.emit(*arguments)
+            assert (code, output) == (1, "")
+            assert errors.startswith(f"guestagent: {words}")
+
+
+async def test_emit_tells_an_event_that_is_in_memory_alone(guest: Guest) -> None:
+    async with guest.agent("--journal", "") as process:
+        await told(process, "answers at")
+        code, output, errors = await guest.emit("backup.done")
+    assert (code, output) == (3, "1\n")
+    assert "in the agent's memory alone" in errors
+
+
+async def test_an_unknown_group_is_a_wrong_configuration(guest: Guest) -> None:
+    code, _, errors = await guest.result("run", "--emit-group", "no such group", "--socket", guest.socket)
+    assert (code, errors) == (
+        78,
+        "guestagent: --emit-group: there is no group 'no such group'; make it, or name another\n",
+    )
+
+
+def test_a_ring_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        __main__.main(["run", "--journal-events", "0"])
+    assert "write 1 or more" in capsys.readouterr().err
+
+
+async def test_an_event_that_a_script_hands_in_reaches_the_host_and_is_then_forgotten(guest: Guest) -> None:
+    async with listening(guest.port) as host, guest.agent():
+        visit = await host.visit()
+        hello = await visit.welcome(events_taken=0)
+        assert await guest.emit("backup.done", "--text", "all well") == (0, "1\n", "")
+        events = await visit.hear(Events)
+        assert events.journal == hello.journal
+        assert [(event.number, event.text) for event in events.events] == [(1, "all well")]
+        visit.say(EventsTaken(journal=events.journal, number=1))
+        visit.leave()
+        visit = await host.visit()
+        assert (await visit.welcome(events_taken=1)).events_acknowledged == 1

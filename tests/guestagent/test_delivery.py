@@ -196,7 +196,9 @@ def test_without_a_journal_there_are_no_events(events_taken: int | None) -> None
     (hello,) = (piece.message for piece in host.receive(frame))  # type: ignore[union-attr]
     assert isinstance(hello, Hello)
     assert (hello.journal, hello.events_written) == (None, None)
-    welcome = Welcome(version=1, nonce=1, session=1, report_interval_seconds=10, events_taken=events_taken)
+    welcome = Welcome(
+        version=1, nonce=1, session=1, report_interval_seconds=10, capabilities=("events",), events_taken=events_taken
+    )
     guest.receive(b"".join((*host.send(welcome), *host.send(EventsTaken(journal=1, number=5)))), 0)
     (frame,) = guest.due(0)
     assert next(iter(host.receive(frame))).message == Report()  # type: ignore[union-attr]

@@ -73,9 +73,7 @@ def test_what_cannot_be_run_says_so(program: Path, content: str) -> None:
 
 
 def test_one_that_takes_too_long_is_killed(program: Path) -> None:
-    outcome = run(script(program, "echo $$; sleep 1000"), seconds=0.5)
-    assert outcome.problem == "took longer than 0.5 s"
-    assert has_ended(int(outcome.output))
+    assert run(script(program, "sleep 1000"), seconds=0.1).problem == "took longer than 0.1 s"
 
 
 def test_what_it_started_ends_with_it(program: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from guestagent.__main__ import PORT_NAME
 from guestagent.ports import find
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME = "io.virtwire.agent.0"
 
@@ -51,10 +49,28 @@ def test_a_guest_without_virtio_serial_has_no_port(guest: Guest) -> None:
 
 
 def test_udevs_link_is_taken_first(guest: Guest) -> None:
-    guest.plug("vport0p1")
-    assert guest.find() is None
+    guest.plug("vport0p1", NAME)
     link = guest.link("vport0p1", NAME)
     assert guest.find() == link
+
+
+def test_without_sysfs_udevs_link_is_believed(guest: Guest) -> None:
+    (guest.dev / "vport0p1").touch()
+    link = guest.link("vport0p1", NAME)
+    assert guest.find() == link
+
+
+@pytest.mark.parametrize("name", [None, "org.qemu.guest_agent.0"])
+def test_a_link_to_what_has_become_another_port_is_not_taken(guest: Guest, name: str | None) -> None:
+    guest.plug("vport0p1", name)
+    guest.link("vport0p1", NAME)
+    assert guest.find() is None
+
+
+@pytest.mark.parametrize("name", ["", "\n"])
+def test_a_consoles_port_which_has_no_name_is_never_taken(guest: Guest, name: str) -> None:
+    guest.plug("vport0p0", name)
+    assert find.by_name("", dev=guest.dev, sys=guest.sys) is None
 
 
 def test_without_udev_the_name_is_looked_up_in_sysfs(guest: Guest) -> None:
@@ -104,3 +120,10 @@ def test_a_node_is_a_virtio_port_by_sysfs_also_through_its_link(guest: Guest) ->
     assert find.is_virtio(node, sys=guest.sys)
     assert find.is_virtio(link, sys=guest.sys)
     assert not find.is_virtio(line, sys=guest.sys)
+
+
+def test_the_udev_rule_is_for_the_port_that_the_agent_looks_for() -> None:
+    rules = Path(__file__).parents[2] / "packaging" / "70-virtwire-guestagent.rules"
+    (rule,) = (line for line in rules.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    assert PORT_NAME == NAME
+    assert rule == f'SUBSYSTEM=="virtio-ports", ATTR{{name}}=="{NAME}", GROUP="virtwire", MODE="0660"'

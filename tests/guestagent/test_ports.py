@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import pty
 import sys
+import termios
 from typing import TYPE_CHECKING
 
 import pytest
 
 from guestagent import ports
-from guestagent.ports import tty
-from guestagent.ports.port import Port, PortLost, PortUnavailable, TransportMissing
+from guestagent.ports import sockets, tty
+from guestagent.ports.port import (
+    WRITE_SECONDS,
+    Port,
+    PortAbsent,
+    PortBusy,
+    PortLost,
+    PortUnavailable,
+    TransportMissing,
+)
 from guestagent.ports.streams import StreamPort
 from guestagent.ports.virtio import VirtioPort
 from protocol.connection import Connection, Received
 from protocol.messages import Hello, Role
-from tests.guestagent.host import listening, soon
+from tests.guestagent.host import Host, listening, soon
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,7 +61,8 @@ def transport_of(path: str) -> str:
 
 
 async def test_the_transport_is_chosen_by_what_the_path_is(tmp_path: Path, line: tuple[str, VirtioPort]) -> None:
-    assert transport_of("socket://127.0.0.1:1") == "url"
+    assert transport_of("socket://127.0.0.1:1") == "tcp"
+    assert transport_of("vsock://2:9177") == transport_of("vsock:9177") == "vsock"
     assert transport_of(line[0]) == "tty"
     assert transport_of(str(tmp_path)) == "none"
     async with listening(tmp_path / "host"):
@@ -108,6 +119,62 @@ async def test_a_socket_is_read_and_written_until_the_host_hangs_up(tmp_path: Pa
                 await soon(port.write(b"x"))
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
+async def test_a_tcp_port_of_the_host_is_a_socket_too(address: str) -> None:
+    host = Host()
+    try:
+        server = await asyncio.start_server(host.receive, "localhost" if address == "localhost" else address)
+    except OSError:
+        assert address == "::1", "the loopback is there"  # but not everywhere in both families
+        return
+    number = server.sockets[0].getsockname()[1]
+    url = f"socket://[{address}]:{number}" if ":" in address else f"socket://{address}:{number}"
+    async with opened(url) as port:
+        (await host.visit()).write(b"from the host")
+        assert await soon(port.read()) == b"from the host"
+        assert port.sees_host
+    await host.close()
+    server.close()
+    with pytest.raises(PortUnavailable, match=f"{number}: "):
+        await ports.open_at(url)
+
+
+async def test_a_host_whose_name_is_not_known_is_waited_for() -> None:
+    with pytest.raises(PortUnavailable, match=r"socket://no-such-host\.invalid:1: "):
+        await ports.open_at("socket://no-such-host.invalid:1")
+
+
+@pytest.mark.parametrize("address", ["vsock:1:977", "vsock://1:977"])
+async def test_a_vsock_port_that_nobody_listens_on_is_waited_for(address: str) -> None:
+    """On any machine: with vsock, without its module, without a loopback. The lab has a host that listens."""
+    with pytest.raises(PortUnavailable, match=f"{address}: "):
+        await ports.open_at(address)
+
+
+async def test_a_host_that_does_not_take_the_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(sockets, "CONNECT_SECONDS", 0.01)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
+    with pytest.raises(PortUnavailable, match=r"vsock:977: no answer within 0\.01 s"):
+        await ports.open_at("vsock:977")
+
+
+async def test_without_more_words_a_vsock_port_is_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    async def refuse(_: object, address: tuple[int, int]) -> None:
+        asked.append(address)
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", refuse)
+    for address in ("vsock:977", "vsock://host:977", "vsock:2:977"):
+        with pytest.raises(PortUnavailable, match="nobody listens there"):
+            await ports.open_at(address)
+    assert asked == [(sockets.VSOCK_HOST, 977)] * 3
+
+
 async def test_a_host_that_takes_nothing_loses_the_socket(tmp_path: Path) -> None:
     async with listening(tmp_path / "host") as host:
         reader, writer = await asyncio.open_unix_connection(tmp_path / "host")
@@ -122,7 +189,6 @@ async def test_a_host_that_takes_nothing_loses_the_socket(tmp_path: Path) -> Non
 
 
 async def test_a_serial_line_carries_frames_both_ways(line: tuple[str, VirtioPort]) -> None:
-    pytest.importorskip("serial_asyncio")
     path, end = line
     every_byte = bytes(range(256))
     hello = Hello(version_min=1, version_max=1, nonce=1, agent_version="0")
@@ -141,10 +207,88 @@ async def test_a_serial_line_carries_frames_both_ways(line: tuple[str, VirtioPor
         assert data == every_byte
 
 
+async def test_a_serial_line_does_not_tell_whether_a_host_is_there(line: tuple[str, VirtioPort]) -> None:
+    path, end = line
+    assert end.sees_host
+    async with opened(path) as port:
+        assert not port.sees_host
+        assert port.path == path
+
+
+async def test_a_serial_line_is_for_one_agent(line: tuple[str, VirtioPort]) -> None:
+    path, _ = line
+    async with opened(path):
+        with pytest.raises(PortBusy, match="locked by another program") as caught:
+            await ports.open_at(path)
+    assert caught.value.node == path
+    async with opened(path):
+        pass
+
+
+async def test_a_serial_line_that_takes_nothing_is_closed_without_waiting(line: tuple[str, VirtioPort]) -> None:
+    path, end = line
+    port = await tty.open_port(path)
+    port._write_seconds = 0.05
+    with pytest.raises(PortLost, match="taken nothing for"):  # noqa: PT012 - as many as fit
+        while True:
+            await soon(port.write(b"x" * 512))
+    port.close()
+    await asyncio.sleep(0)
+    assert await soon(end.read()) != b""
+
+
+async def test_a_long_frame_has_the_time_that_a_slow_line_takes(line: tuple[str, VirtioPort]) -> None:
+    port = await tty.open_port(line[0])
+    assert port._patience_seconds(0) == WRITE_SECONDS
+    assert port._patience_seconds(11520) == WRITE_SECONDS + 1
+    port.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_frame_is_written_when_the_kernel_has_passed_it_on(
+    line: tuple[str, VirtioPort], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [300, 7, 0]
+    async with opened(line[0]) as port:
+        monkeypatch.setattr(type(port._writer.transport.serial), "out_waiting", property(lambda _: left.pop(0)))  # type: ignore[attr-defined]
+        await soon(port.write(b"frame"))
+    assert left == []
+
+
+async def test_a_serial_line_that_hangs_up_is_lost() -> None:
+    host, guest = pty.openpty()
+    port = await tty.open_port(os.ttyname(guest))
+    os.close(host)
+    with pytest.raises(PortLost):
+        await soon(port.read())
+    with pytest.raises(PortLost):
+        await soon(port.write(b"x"))
+    port.close()
+    port.close()
+    await asyncio.sleep(0)
+    os.close(guest)
+
+
 async def test_a_serial_line_that_cannot_be_opened_is_waited_for(tmp_path: Path) -> None:
-    pytest.importorskip("serial_asyncio")
-    with pytest.raises(PortUnavailable, match="ttyS99"):
+    with pytest.raises(PortAbsent, match="ttyS99: No such file"):
         await tty.open_port(str(tmp_path / "ttyS99"))
+    with pytest.raises(PortUnavailable, match=r"/dev/null: .*\(no serial line\)"):
+        await tty.open_port("/dev/null")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.EIO, "no line is behind this node"), (errno.EACCES, "run the agent as root, or let its group have")],
+)
+async def test_a_serial_line_that_cannot_be_used_says_what_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, line: tuple[str, VirtioPort], number: int, words: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise termios.error(number, os.strerror(number))
+
+    monkeypatch.setattr(termios, "tcgetattr", fail)
+    with pytest.raises(PortUnavailable, match=f"{line[0]}: .*{words}"):
+        await tty.open_port(line[0])
 
 
 async def test_a_serial_line_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

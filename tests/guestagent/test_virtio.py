@@ -225,8 +225,8 @@ async def test_a_port_unplugged_while_the_host_is_away_is_lost(
     [
         (errno.EBUSY, PortBusy, "held open by another program"),
         (errno.ENOENT, PortUnavailable, "No such file"),
-        (errno.ENXIO, PortUnavailable, "No such device"),
-        (errno.EACCES, PortUnavailable, "Permission denied"),
+        (errno.ENXIO, PortUnavailable, "No such device or address .a console's port"),
+        (errno.EACCES, PortUnavailable, "Permission denied .run the agent as root, or let its group have the node"),
     ],
 )
 async def test_a_port_that_cannot_be_opened_says_why(

@@ -57,6 +57,8 @@ MISTAKES = [  # what is in the file, and what is said of it after the file's nam
     ),
     ("[exposition]\npromote = ['team']", "exposition.promote: 'team' is not a label of any [[metadata]]"),
     ("[exposition]\ncompat = ['kumina']", "exposition.compat[0]: Invalid enum value 'kumina'"),
+    ("[history]\nmax_age_seconds = 59", "history.max_age_seconds: Expected `float` >= 60"),
+    ("[history]\nmax_bytes = 1000", "history.max_bytes: Expected `int` >= 1048576"),
     ("[sampling]\ndetails_interval_seconds = 0", "sampling.details_interval_seconds: Expected `float` >= 0.1"),
     ("[sampling]\ninterval_seconds = '5'", "sampling.interval_seconds: Expected `float`, got `str`"),
     ("[sampling]\ninterval_seconds = true", "sampling.interval_seconds: Expected `float`, got `bool`"),

@@ -18,6 +18,7 @@ import pytest
 import hostd
 from tests.support.pages import Series, samples_of
 
+FORGETFUL = Path(__file__).parents[1] / "support" / "forgetful.toml"
 SAMPLE = Path(__file__).parents[2] / "packaging" / "hostd.toml"
 SECONDS = 60.0  # the longest that anything is waited for
 LISTENING = re.compile(r"http: listening on (http://\S+)$")
@@ -68,7 +69,8 @@ class Running:
 @contextmanager
 def hostd_run(*arguments: str) -> Iterator[Running]:
     """`hostd run` with these arguments on a port of its own; killed at the end if it still runs."""
-    command = [sys.executable, "-m", "hostd", "run", "--listen", "127.0.0.1:0", *arguments]
+    file = () if "--config" in arguments else ("--config", str(FORGETFUL))
+    command = [sys.executable, "-m", "hostd", "run", "--listen", "127.0.0.1:0", *file, *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TZ": "UTC"}) as process:
         try:
             yield Running(process)
@@ -151,14 +153,13 @@ async def survey(self):
     raise TooManyStuck("17 calls to libvirt have not returned (a, b, c …)")
 
 LibvirtAdapter.survey = survey
-sys.exit(main(["run", "--connect", "test:///default", "--listen", "127.0.0.1:0"]))
+sys.exit(main(["run", "--connect", "test:///default", "--listen", "127.0.0.1:0", "--config", sys.argv[1]]))
 """
 
 
 def test_when_only_a_new_process_helps_it_ends_for_its_supervisor_and_says_why() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", TOO_MUCH_IS_STUCK], capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    command = [sys.executable, "-c", TOO_MUCH_IS_STUCK, str(FORGETFUL)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ended.returncode == os.EX_TEMPFAIL
     assert ended.stderr.splitlines()[-1] == (
         "hostd: 17 calls to libvirt have not returned (a, b, c …); ending, so that a supervisor starts a clean process"
@@ -252,6 +253,9 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         "guests.check_peer = true",
         'guests.share = ["host_cpus"]',
         "guests.share_host_name = false",
+        'history.path = "/var/lib/virtwire/history.sqlite"',
+        "history.max_age_seconds = 2592000.0",
+        "history.max_bytes = 268435456",
     ]
 
 

@@ -17,6 +17,7 @@ from tests.support.builders import UUID
 from tests.support.running import GENEROUS_SECONDS
 from tests.support.systemd import Message, Systemd, systemd_in
 
+FORGETFUL = Path(__file__).parents[1] / "support" / "forgetful.toml"
 NODE = """<node>
   <domain type='test'><name>alpha</name><uuid>{uuid}</uuid><memory unit='MiB'>512</memory><os><type>hvm</type></os>
     <devices><channel type='unix'><source mode='bind' path='{path}'/>
@@ -42,7 +43,8 @@ class Host:
     @contextmanager
     def hostd(self) -> Iterator[subprocess.Popen[str]]:
         uri = f"test://{self._node}"
-        command = (sys.executable, "-m", "hostd", "run", "--listen", "127.0.0.1:0", "--connect", uri)
+        where = ("--listen", "127.0.0.1:0", "--connect", uri, "--config", str(FORGETFUL))
+        command = (sys.executable, "-m", "hostd", "run", *where)
         with self.systemd.started(*command, environment={"WATCHDOG_USEC": "300000000"}) as process:
             yield process
 

@@ -21,6 +21,8 @@ listen = "127.0.0.1:{port}"
 interval_seconds = {interval_seconds}
 [storage]
 interval_seconds = 1.0
+[history]
+path = "{history}"
 [guests]
 report_interval_seconds = {interval_seconds}
 {guests}
@@ -50,7 +52,14 @@ class Hostd:
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
         self.config = folder / f"hostd-{self.port}.toml"
-        settings = {"port": self.port, "interval_seconds": interval_seconds, "guests": guests, "more": more}
+        self.history = folder / f"history-{self.port}.sqlite"
+        settings = {
+            "history": self.history,
+            "port": self.port,
+            "interval_seconds": interval_seconds,
+            "guests": guests,
+            "more": more,
+        }
         self.config.write_text(_CONFIG.format(connections=_connections(uri), **settings))
         self.log = folder / f"hostd-{self.port}.log"
         self.log.touch()

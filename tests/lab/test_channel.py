@@ -90,8 +90,10 @@ def test_qemu_sees_nothing_of_a_restart_under_systemd(
 ) -> None:
     attach(domain)
     port = free_port()
-    listen = ("--listen", f"127.0.0.1:{port}")
-    command = (sys.executable, "-m", "hostd", "run", "--connect", libvirtd.uri, *listen)
+    file = tmp_path / "hostd.toml"
+    file.write_text('[history]\npath = ""\n')
+    where = ("--connect", libvirtd.uri, "--listen", f"127.0.0.1:{port}", "--config", str(file))
+    command = (sys.executable, "-m", "hostd", "run", *where)
     with systemd_in(tmp_path) as systemd:
         with systemd.started(*command) as first:
             name = systemd.until(lambda message: "FDSTORE" in message)["FDNAME"]

@@ -116,6 +116,8 @@ def test_the_agent_runs_on_python_3_9_with_nothing_else_in_the_guest(boot: Boot,
     assert hostd.wait_for_sample(REPORTED, {"domain": "old"}) > 0
     assert guest.run(["python3", "--version"]).stdout.startswith("Python 3.9.")
     assert guest.run(["python3", "-c", "import msgpack"], check=False).status != 0
+    assert guest.run(["guestagent", "emit", "backup.done", "size=12"]).stdout == "1\n"
+    assert guest.run(["guestagent", "emit", "Backup"], check=False).status == 1
 
 
 def test_a_guest_with_a_disk_tells_how_full_it_is(boot: Boot, start_hostd: StartHostd) -> None:

@@ -21,6 +21,7 @@ from hostd.store import Store
 from hostd.systemd import Supervisor
 from protocol.connection import Connection
 from protocol.messages import HelloRequest, Metrics, Report, Role
+from tests.hostd.guests.conftest import post
 from tests.support.builders import HELLO, OTHER_UUID, REPORT, UUID, channel, facts, shut_off, world
 from tests.support.guest import Line, Qemu, qemu_at
 from tests.support.running import running
@@ -52,7 +53,7 @@ class Host:
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
     async with AsyncExitStack() as stack:
         host = Host(tmp_path, stack)
-        await stack.enter_async_context(running(keep(host.store, SETTINGS, Supervisor())))
+        await stack.enter_async_context(running(keep(post(host.store, SETTINGS), Supervisor())))
         yield host
 
 
