@@ -14,10 +14,10 @@ import libvirt
 
 from hostd.hypervisor import progress
 from hostd.hypervisor.link import is_alive
-from hostd.hypervisor.names import CONTROL_STATES
+from hostd.hypervisor.names import CONTROL_STATES, state_of
 from hostd.hypervisor.support import Support
 from hostd.model.details import Details, Job, Messages, Snapshots
-from hostd.model.stats import ControlState
+from hostd.model.stats import IN_THE_MAKING, ControlState
 
 _Binding: TypeAlias = Any  # libvirt's objects have no types
 T = TypeVar("T")
@@ -43,10 +43,11 @@ def details(connection: _Binding, each: _Binding, support: Support) -> Details:
     """
     ask = _Asker(connection, support).ask
     is_active = bool(each.isActive())
-    control = _control(each, ask) if is_active else None
+    may_be_asked = is_active and state_of(*each.state()) not in IN_THE_MAKING
+    control = _control(each, ask) if may_be_asked else None
     is_autostarted = ask("autostart", each.autostart)
     is_saved = ask("managed_save", each.hasManagedSaveImage)
-    errors = ask("disk_errors", each.diskErrors) if is_active and control is ControlState.OK else None
+    errors = ask("disk_errors", each.diskErrors) if control is ControlState.OK else None
     return Details(
         is_autostarted=None if is_autostarted is None else bool(is_autostarted),
         has_managed_save=None if is_saved is None else bool(is_saved),
