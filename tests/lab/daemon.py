@@ -19,6 +19,7 @@ _CONFIG = """
 listen = "127.0.0.1:{port}"
 [sampling]
 interval_seconds = {interval_seconds}
+{sampling}
 [storage]
 interval_seconds = 1.0
 [guests]
@@ -38,20 +39,23 @@ class Hostd:
         *,
         port: int | None = None,
         interval_seconds: float = 1.0,
+        sampling: str = "",
         guests: str = "",
         more: str = "",
     ) -> None:
         """Write its configuration: one connection without a name, or several by their names.
 
-        ``interval_seconds`` is its own and the guests'; ``guests`` adds to their section, ``more`` adds sections.
+        ``interval_seconds`` is its own and the guests'; ``sampling`` and ``guests`` add to the sections of that name,
+        ``more`` adds sections.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
         self.config = folder / f"hostd-{self.port}.toml"
-        settings = {"port": self.port, "interval_seconds": interval_seconds, "guests": guests, "more": more}
-        self.config.write_text(_CONFIG.format(connections=_connections(uri), **settings))
+        added = {"sampling": sampling, "guests": guests, "more": more}
+        settings = {"connections": _connections(uri), "port": self.port, "interval_seconds": interval_seconds, **added}
+        self.config.write_text(_CONFIG.format(**settings))
         self.log = folder / f"hostd-{self.port}.log"
         self.log.touch()
         self._service: Service | None = None
