@@ -148,6 +148,18 @@ def start_hostd(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[StartHos
         yield start
 
 
+@pytest.fixture(scope="module")
+def hostd(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[Hostd]:
+    """One that listens to all that happens at the session's libvirt, and understands it."""
+    hostd = Hostd(libvirtd.uri, libvirtd.folder / "hostd")
+    hostd.start()
+    with shown(logs, hostd.log):
+        hostd.wait_for_sample("libvirt_up", {}, lambda up: up == 1)
+        yield hostd
+        assert [sample for sample in hostd.samples() if sample.name == "hostd_events_undecoded_total"] == []
+    hostd.stop()
+
+
 @pytest.fixture
 def start_prometheus(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[StartPrometheus]:
     """Prometheus servers of the test's own, ended at its end."""

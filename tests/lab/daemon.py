@@ -122,6 +122,14 @@ class Hostd:
 
         wait_for(f"new numbers of domains with {labels}", sampled, deadline=deadline, evidence=self.evidence)
 
+    def wait_for_events(self, domain: str, *kinds: tuple[str, str]) -> None:
+        """Wait until each event, with its detail, has been counted: for the domain and, over all of them, for good."""
+        for event, detail in kinds:
+            kind = {"event": event, "detail": detail}
+            self.wait_for_sample("libvirt_domain_events_total", {"domain": domain, **kind}, lambda count: count >= 1)
+            assert self.value("libvirt_domain_last_event_timestamp_seconds", domain=domain, event=event)
+            assert (self.value("libvirt_events_total", object="domain", **kind) or 0.0) >= 1
+
     @property
     def threads(self) -> int:
         """How many threads its process has."""
