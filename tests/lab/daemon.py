@@ -22,6 +22,7 @@ interval_seconds = {interval_seconds}
 {sampling}
 [storage]
 interval_seconds = 1.0
+{storage}
 [guests]
 report_interval_seconds = {interval_seconds}
 {guests}
@@ -40,20 +41,21 @@ class Hostd:
         port: int | None = None,
         interval_seconds: float = 1.0,
         sampling: str = "",
+        storage: str = "",
         guests: str = "",
         more: str = "",
     ) -> None:
         """Write its configuration: one connection without a name, or several by their names.
 
-        ``interval_seconds`` is its own and the guests'; ``sampling`` and ``guests`` add to the sections of that name,
-        ``more`` adds sections.
+        ``interval_seconds`` is its own and the guests'; ``sampling``, ``storage`` and ``guests`` add to the sections
+        of that name, ``more`` adds sections.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
         self.config = folder / f"hostd-{self.port}.toml"
-        added = {"sampling": sampling, "guests": guests, "more": more}
+        added = {"sampling": sampling, "storage": storage, "guests": guests, "more": more}
         settings = {"connections": _connections(uri), "port": self.port, "interval_seconds": interval_seconds, **added}
         self.config.write_text(_CONFIG.format(**settings))
         self.log = folder / f"hostd-{self.port}.log"
