@@ -43,11 +43,11 @@ def details(connection: _Binding, each: _Binding, support: Support) -> Details:
     """
     ask = _Asker(connection, support).ask
     is_active = bool(each.isActive())
-    may_be_asked = is_active and state_of(*each.state()) not in IN_THE_MAKING
-    control = _control(each, ask) if may_be_asked else None
+    control = _control(each, ask) if is_active else None
+    may_be_asked = control is ControlState.OK and state_of(*each.state()) not in IN_THE_MAKING
     is_autostarted = ask("autostart", each.autostart)
     is_saved = ask("managed_save", each.hasManagedSaveImage)
-    errors = ask("disk_errors", each.diskErrors) if control is ControlState.OK else None
+    errors = ask("disk_errors", each.diskErrors) if may_be_asked else None
     return Details(
         is_autostarted=None if is_autostarted is None else bool(is_autostarted),
         has_managed_save=None if is_saved is None else bool(is_saved),
