@@ -14,11 +14,11 @@ import libvirt
 
 from hostd.hypervisor import progress
 from hostd.hypervisor.link import is_alive
-from hostd.hypervisor.names import CONTROL_STATES
+from hostd.hypervisor.names import CONTROL_STATES, state_of
 from hostd.hypervisor.selection import Devices
 from hostd.hypervisor.support import Support
 from hostd.model.details import Details, Job, Messages, Snapshots
-from hostd.model.stats import ControlState
+from hostd.model.stats import IN_THE_MAKING, ControlState
 
 _Binding: TypeAlias = Any  # libvirt's objects have no types
 T = TypeVar("T")
@@ -45,9 +45,10 @@ def details(connection: _Binding, each: _Binding, support: Support, devices: Dev
     ask = _Asker(connection, support).ask
     is_active = bool(each.isActive())
     control = _control(each, ask) if is_active else None
+    may_be_asked = control is ControlState.OK and state_of(*each.state()) not in IN_THE_MAKING
     is_autostarted = ask("autostart", each.autostart)
     is_saved = ask("managed_save", each.hasManagedSaveImage)
-    has_errors = is_active and control is ControlState.OK and not devices.disks.is_none
+    has_errors = may_be_asked and not devices.disks.is_none
     errors = ask("disk_errors", each.diskErrors) if has_errors else None
     return Details(
         is_autostarted=None if is_autostarted is None else bool(is_autostarted),

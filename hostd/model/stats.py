@@ -121,6 +121,10 @@ class DomainStats:
     rare: RareStats | None = None  # None where it was not told
 
 
+IN_THE_MAKING = frozenset({(DomainState.PAUSED, "migration"), (DomainState.PAUSED, "starting_up")})
+"""States and reasons of a domain whose process is made ready. Libvirt lets nobody ask that one: who tries waits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
     """What libvirt knows of an active domain without the domain's help, and so at once."""
@@ -130,6 +134,11 @@ class Survey:
     interfaces: tuple[InterfaceStats, ...] = ()
     bandwidth: tuple[BandwidthNode, ...] = ()
     perf: PerfStats | None = None
+
+    @property
+    def is_in_the_making(self) -> bool:
+        """Whether it is about to run here, and cannot be asked yet."""
+        return (self.state, self.reason) in IN_THE_MAKING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,7 +104,7 @@ class Domains:
 
     async def _ask(self, uuid: str, current: _Round) -> Sample:
         circuit, rare = self._circuits[uuid], self._rare[uuid]
-        is_held = current.is_holding and circuit.is_answering
+        is_held = current.surveyed[uuid].is_in_the_making or (current.is_holding and circuit.is_answering)
         may_enter = circuit.may_ask(time.monotonic()) and not is_held
         was_answering, why = circuit.is_answering, "its monitor is occupied"
         try:

@@ -18,6 +18,7 @@ from guestagent.ports.port import HostAway, Port, PortBusy, PortLost, TransportM
 from guestagent.report import Reporter
 from protocol.connection import Connection, Dropped
 from protocol.messages import (
+    TAKES_EVENTS,
     Ack,
     Events,
     Goodbye,
@@ -128,7 +129,8 @@ class ScriptedPort:
     async def greeted(self) -> None:
         hello = await self.hear()
         assert isinstance(hello, Hello)
-        self.say(Welcome(version=1, nonce=hello.nonce, session=7, report_interval_seconds=300))
+        able = (TAKES_EVENTS,)
+        self.say(Welcome(version=1, nonce=hello.nonce, session=7, report_interval_seconds=300, capabilities=able))
         assert isinstance(await self.hear(), Report)
 
 

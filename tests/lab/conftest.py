@@ -39,6 +39,7 @@ class StartHostd(Protocol):
         uri: str | Mapping[str, str] | None = None,
         *,
         interval_seconds: float = 1.0,
+        sampling: str = "",
         guests: str = "",
         more: str = "",
     ) -> Hostd:
@@ -92,6 +93,13 @@ def private_libvirtd(logs: list[Path]) -> Iterator[PrivateLibvirt]:
 
 
 @pytest.fixture(scope="session")
+def second_libvirtd(logs: list[Path]) -> Iterator[PrivateLibvirt]:
+    """Another host, for guests to migrate to and back (``migration.py``): for tests that leave it running."""
+    with private_libvirt() as second, shown(logs, second.log):
+        yield second
+
+
+@pytest.fixture(scope="session")
 def guest(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[Guest]:
     """The session's guest, with an agent in it: for tests that leave it as it is."""
     with ExitStack() as down:
@@ -119,17 +127,37 @@ def start_hostd(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[StartHos
             uri: str | Mapping[str, str] | None = None,
             *,
             interval_seconds: float = 1.0,
+            sampling: str = "",
             guests: str = "",
             more: str = "",
         ) -> Hostd:
             folder = libvirtd.folder / "hostd"
-            hostd = Hostd(uri or libvirtd.uri, folder, interval_seconds=interval_seconds, guests=guests, more=more)
+            hostd = Hostd(
+                uri or libvirtd.uri,
+                folder,
+                interval_seconds=interval_seconds,
+                sampling=sampling,
+                guests=guests,
+                more=more,
+            )
             down.enter_context(shown(logs, hostd.log))
             down.callback(hostd.stop)
             hostd.start()
             return hostd
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def hostd(libvirtd: PrivateLibvirt, logs: list[Path]) -> Iterator[Hostd]:
+    """One that listens to all that happens at the session's libvirt, and understands it."""
+    hostd = Hostd(libvirtd.uri, libvirtd.folder / "hostd")
+    hostd.start()
+    with shown(logs, hostd.log):
+        hostd.wait_for_sample("libvirt_up", {}, lambda up: up == 1)
+        yield hostd
+        assert [sample for sample in hostd.samples() if sample.name == "hostd_events_undecoded_total"] == []
+    hostd.stop()
 
 
 @pytest.fixture

@@ -19,8 +19,10 @@ _CONFIG = """
 listen = "127.0.0.1:{port}"
 [sampling]
 interval_seconds = {interval_seconds}
+{sampling}
 [storage]
 interval_seconds = 1.0
+{storage}
 [history]
 path = "{history}"
 [guests]
@@ -40,12 +42,15 @@ class Hostd:
         *,
         port: int | None = None,
         interval_seconds: float = 1.0,
+        sampling: str = "",
+        storage: str = "",
         guests: str = "",
         more: str = "",
     ) -> None:
         """Write its configuration: one connection without a name, or several by their names.
 
-        ``interval_seconds`` is its own and the guests'; ``guests`` adds to their section, ``more`` adds sections.
+        ``interval_seconds`` is its own and the guests'; ``sampling``, ``storage`` and ``guests`` add to the sections
+        of that name, ``more`` adds sections.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
@@ -53,14 +58,10 @@ class Hostd:
         self.url = f"http://{self.address}"
         self.config = folder / f"hostd-{self.port}.toml"
         self.history = folder / f"history-{self.port}.sqlite"
-        settings = {
-            "history": self.history,
-            "port": self.port,
-            "interval_seconds": interval_seconds,
-            "guests": guests,
-            "more": more,
-        }
-        self.config.write_text(_CONFIG.format(connections=_connections(uri), **settings))
+        files = {"connections": _connections(uri), "history": self.history}
+        added = {"sampling": sampling, "storage": storage, "guests": guests, "more": more}
+        settings = {**files, "port": self.port, "interval_seconds": interval_seconds, **added}
+        self.config.write_text(_CONFIG.format(**settings))
         self.log = folder / f"hostd-{self.port}.log"
         self.log.touch()
         self._service: Service | None = None
@@ -126,6 +127,14 @@ class Hostd:
             return bool(ages) and asked - max(ages) > begun
 
         wait_for(f"new numbers of domains with {labels}", sampled, deadline=deadline, evidence=self.evidence)
+
+    def wait_for_events(self, domain: str, *kinds: tuple[str, str]) -> None:
+        """Wait until each event, with its detail, has been counted: for the domain and, over all of them, for good."""
+        for event, detail in kinds:
+            kind = {"event": event, "detail": detail}
+            self.wait_for_sample("libvirt_domain_events_total", {"domain": domain, **kind}, lambda count: count >= 1)
+            assert self.value("libvirt_domain_last_event_timestamp_seconds", domain=domain, event=event)
+            assert (self.value("libvirt_events_total", object="domain", **kind) or 0.0) >= 1
 
     @property
     def threads(self) -> int:

@@ -33,6 +33,7 @@ _MODULES = (
     "virtio_balloon",
     "virtio_blk",
     "virtio_net",
+    "virtio_mem",
     "vsock_loopback",
 )
 # Nothing in the guest reads these, and each megabyte is unpacked by an emulated CPU at every boot.

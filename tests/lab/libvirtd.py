@@ -2,7 +2,8 @@
 
 It needs no root and touches nothing of the machine's own libvirt; as root we drop to ``nobody`` for it,
 because QEMU should not run as root and because a root daemon would probe ``/dev/kvm``. Everything of a
-lab is in one folder: sockets, configuration, logs, kernels, disks. The folder's path is short because
+lab is in one folder: sockets, configuration, logs, kernels, disks. To libvirt each lab is a host of its own
+(``host_uuid``), so that a guest can migrate from one to another. The folder's path is short because
 libvirt puts a guest's channels deep below it and a unix socket's path holds 107 bytes at most. Who ended
 what is decided by pid files in that folder alone, so that a lab can be taken down by another process,
 also when the one that made it was killed.
@@ -13,6 +14,7 @@ import os
 import pwd
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -46,6 +48,7 @@ class PrivateLibvirt:
         for name in ("run", "config/libvirt", "cache", "data"):
             (folder / name).mkdir(parents=True, mode=0o700)
         (folder / "config/libvirt/qemu.conf").write_text(_QEMU_CONF)
+        (folder / "config/libvirt/libvirtd.conf").write_text(f'host_uuid = "{uuid.uuid4()}"\n')
         if not kept:
             (folder / "owner").write_text(str(os.getpid()))
         lab = cls(folder)

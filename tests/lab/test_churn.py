@@ -1,19 +1,16 @@
 """Whatever comes, goes or is renamed in the middle of things, every page is whole and the last one is right.
 
 A page is whole if Prometheus's parser takes it and no series is there twice; ``Hostd.samples`` reads no other.
-Libvirtd is killed at calls of our choice (``relay.py``), not at some moment. The domains are real ones, but for
-the three hundred, which libvirt's test driver pretends.
+Libvirtd is killed at calls of our choice (``relay.py``), not at some moment. The domains are real ones.
 """
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import libvirt
 import pytest
-from prometheus_client.samples import Sample
 
 from tests.lab.conftest import StartHostd, StartPrometheus, shown
 from tests.lab.daemon import Hostd
@@ -22,6 +19,7 @@ from tests.lab.prometheus import promtool
 from tests.lab.relay import Call, Relay
 from tests.lab.tiny import define_tiny, start_tiny
 from tests.lab.waiting import wait_for
+from tests.support.pretended import PretendedDomain
 
 CPU = "libvirt_domain_info_cpu_time_seconds_total"
 
@@ -158,39 +156,10 @@ def test_real_domains_may_have_any_name_that_libvirt_takes(
 @pytest.mark.parametrize("name", ["line\nbreak", "line&#10;break", "a/b", ""])
 def test_libvirt_itself_refuses_the_names_that_we_need_not_serve(name: str) -> None:
     connection = libvirt.open("test:///default")
+    xml = PretendedDomain(name="well", uuid=str(uuid.uuid4())).xml()
 
-    with contextlib.closing(connection), pytest.raises(libvirt.libvirtError):
-        connection.defineXML(_pretended(name, str(uuid.uuid4())))
-
-
-def test_three_hundred_domains_are_all_on_the_page_with_fresh_numbers(tmp_path: Path, start_hostd: StartHostd) -> None:
-    names = {f"domain-{number}": str(uuid.uuid5(uuid.NAMESPACE_OID, str(number))) for number in range(300)}
-    hostd = start_hostd(_test_driver(tmp_path / "host.xml", names))
-    hostd.wait_for_sample("libvirt_domains", {}, lambda count: count == 300)
-
-    hostd.wait_until_sampled()
-
-    samples = hostd.samples()
-    assert _domains_with("libvirt_domain_vcpu_current", samples) == set(names)
-    assert _domains_with("hostd_domain_sample_age_seconds", samples) == set(names)
-    assert {sample.value for sample in samples if sample.name == "hostd_domain_responsive"} == {1}
-
-
-def _test_driver(file: Path, names: Mapping[str, str]) -> str:
-    domains = "".join(_pretended(escape(name), its) for name, its in names.items())
-    file.write_text(f"<node>{domains}</node>")
-    return f"test://{file}"
-
-
-def _pretended(name: str, its: str) -> str:
-    return (
-        f"<domain type='test'><name>{name}</name><uuid>{its}</uuid><memory>1024</memory><vcpu>1</vcpu>"
-        "<os><type>hvm</type></os></domain>"
-    )
-
-
-def _domains_with(metric: str, samples: Iterable[Sample]) -> set[str]:
-    return {sample.labels["domain"] for sample in samples if sample.name == metric}
+    with contextlib.closing(connection), pytest.raises(libvirt.libvirtError, match=r"name|Name"):
+        connection.defineXML(xml.replace("<name>well<", f"<name>{name}<"))
 
 
 def _wait_followed(hostd: Hostd, libvirtd: PrivateLibvirt) -> None:

@@ -20,6 +20,7 @@ exclude = ["#0"]
 [exposition]
 compat = ["tinkoff"]
 """
+ASKED_OFTEN = "details_interval_seconds = 1.0"  # a part is left out while hostd's own question is at the monitor
 SNAPSHOT = "<domainsnapshot><name>before</name></domainsnapshot>"
 
 
@@ -37,7 +38,7 @@ def test_its_parts_its_metadata_and_its_snapshots_are_told(
     private_libvirtd: PrivateLibvirt, alpha: libvirt.virDomain, start_hostd: StartHostd
 ) -> None:
     alpha.snapshotCreateXML(SNAPSHOT, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY)
-    hostd = start_hostd(private_libvirtd.uri, more=RULE)
+    hostd = start_hostd(private_libvirtd.uri, sampling=ASKED_OFTEN, more=RULE)
     for name, labels, value in (
         ("libvirt_domain_info", {"title": "The first"}, 1),
         ("libvirt_domain_metadata_info", {"team": "blue"}, 1),

@@ -183,6 +183,15 @@ async def test_a_monitor_that_somebody_else_is_at_is_left_alone(
     assert (found.job, found.disk_errors, found.is_autostarted) == (None, None, False)
 
 
+@pytest.mark.parametrize("reason", [libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP])
+async def test_a_domain_that_is_about_to_run_here_is_left_alone(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "state", lambda _: [libvirt.VIR_DOMAIN_PAUSED, reason])
+    found = await detailed(hypervisor)
+    assert (found.job, found.disk_errors, found.is_autostarted) == (None, None, False)
+
+
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_INVALID])
 @pytest.mark.parametrize(
     ("call", "field"),

@@ -147,6 +147,21 @@ async def test_a_domain_whose_monitor_is_occupied_is_not_entered_and_is_back_as_
     ]
 
 
+@pytest.mark.parametrize("reason", ["migration", "starting_up"])
+async def test_a_domain_that_is_about_to_run_here_is_not_asked_and_no_fault_is_found_with_it(
+    clock: Clock, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, fake, subject = collecting(2)
+    fake.surveys = {**fake.surveys, uuid_of(0): replace(SURVEY, state=DomainState.PAUSED, reason=reason)}
+    await subject.collect()
+    assert (fake.entered, responsive(store)) == ([uuid_of(1)], [None, True])
+    assert store.world.domains[uuid_of(0)].stats == SURVEYED
+    fake.surveys = {**fake.surveys, uuid_of(0): SURVEY}
+    await subject.collect()
+    assert responsive(store) == [True, True]
+    assert caplog.messages == []
+
+
 async def test_a_domain_that_hangs_holds_up_only_who_asks_it(clock: Clock) -> None:
     store, fake, subject = collecting(20, at_once=2)
     go_on, others_are_told = asyncio.Event(), asyncio.Event()
