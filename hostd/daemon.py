@@ -178,6 +178,7 @@ def _line(connection: ConnectionSettings, settings: Settings) -> _Line:
     hypervisor = LibvirtAdapter(
         connection,
         channel_name=settings.guests.channel,
+        serial_aliases=settings.guests.serial_aliases,
         sampling=settings.sampling,
         storage=settings.storage,
         rules=config.rules_of(settings),

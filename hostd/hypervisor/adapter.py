@@ -61,6 +61,7 @@ class LibvirtAdapter:
         settings: ConnectionSettings,
         *,
         channel_name: str,
+        serial_aliases: tuple[str, ...] = (),
         sampling: SamplingSettings,
         storage: StorageSettings,
         rules: Rules = Rules(),  # noqa: B008 - frozen
@@ -72,6 +73,7 @@ class LibvirtAdapter:
         self._wanted = Wanted(
             # a socket of another machine cannot be opened here
             channel_name="" if self._is_remote else channel_name,
+            serial_aliases=() if self._is_remote else serial_aliases,
             rules=rules,
             domains=Selection(include=settings.include, exclude=settings.exclude),
             devices=devices,

@@ -4,6 +4,7 @@ The path of our channel's socket is taken from the *live* XML and from nowhere e
 releases, cuts long names in it, and gives it a new number at every start.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
@@ -62,10 +63,14 @@ def describe(
     xml: str,
     *,
     channel_name: str,
+    serial_aliases: Sequence[str] = (),
     rules: Rules = Rules(),  # noqa: B008 - frozen
     devices: Devices = ALL_DEVICES,
 ) -> Description:
     """The facts in a domain's XML; what is not there is `None`.
+
+    The line to its agent is the channel of that name, or else the serial line or console of the first of those aliases
+    that is a unix socket.
 
     Raises:
         ValueError: it is not XML.
@@ -84,7 +89,7 @@ def describe(
         emulator=domain.findtext("devices/emulator"),
         title=limited(title) or None,
         memory_maximum_bytes=_memory(domain.find("memory")),
-        channel=_channel(domain, channel_name),
+        channel=_channel(domain, channel_name) or _serial(domain, serial_aliases),
         hardware=hardware_of(domain, devices),
         labels=labels_of(domain, rules),
     )
@@ -106,3 +111,13 @@ def _channel(domain: ET.Element, name: str) -> Channel | None:
         if path is not None:
             return Channel(path=path, is_open_in_guest=None if state is None else state == "connected")
     return None
+
+
+def _serial(domain: ET.Element, aliases: Sequence[str]) -> Channel | None:
+    paths: dict[str, str] = {}
+    for line in (*domain.iterfind("devices/serial[@type='unix']"), *domain.iterfind("devices/console[@type='unix']")):
+        source, alias = line.find("source"), line.find("alias")
+        if source is not None and alias is not None and source.get("mode") != "connect":
+            paths.setdefault(alias.get("name", ""), source.get("path", ""))
+    path = next(filter(None, map(paths.get, aliases)), None)
+    return None if path is None else Channel(path=path, is_open_in_guest=None)  # no line tells who is at its end

@@ -41,6 +41,7 @@ class Wanted:
     """Which domains are looked at, which devices of theirs, and what for."""
 
     channel_name: str = ""
+    serial_aliases: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
     domains: Selection = EVERYTHING
     devices: Devices = ALL_DEVICES
@@ -176,7 +177,13 @@ def _facts(each: _Binding, wanted: Wanted) -> DomainFacts:
 
 def _description(each: _Binding, wanted: Wanted) -> Description:
     try:
-        return describe(each.XMLDesc(), channel_name=wanted.channel_name, rules=wanted.rules, devices=wanted.devices)
+        return describe(
+            each.XMLDesc(),
+            channel_name=wanted.channel_name,
+            serial_aliases=wanted.serial_aliases,
+            rules=wanted.rules,
+            devices=wanted.devices,
+        )
     except ValueError as error:
         _log.warning("domain %r: %s", each.name(), error)
         return Description()

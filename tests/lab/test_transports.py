@@ -15,7 +15,7 @@ import pytest
 
 from protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION, Ack, Goodbye, HelloRequest, Metrics, Report
 from tests.guestagent.host import Visit
-from tests.lab.conftest import shown
+from tests.lab.conftest import StartHostd, shown
 from tests.lab.guest import AGENT_CHANNEL, Guest, GuestSpec
 from tests.lab.libvirtd import PrivateLibvirt
 from tests.lab.waiting import wait_for
@@ -96,7 +96,7 @@ with line:
             message = getattr(piece, "message", None)
             if isinstance(message, Hello):
                 welcome = Welcome(version=1, nonce=message.nonce, session=7, report_interval_seconds=1)
-                line.sendall(connection.send(welcome))
+                line.sendall(b"".join(connection.send(welcome)))
             reports += isinstance(message, Report)
     print("reported", flush=True)
     while not os.path.exists("/run/leave"):
@@ -212,6 +212,18 @@ async def test_a_serial_line_carries_sessions_though_neither_end_sees_the_other(
             assert ways.shell("guestagent get --socket /tmp/agent.sock host_cpus").stdout == f"{cpus}\n"
 
 
+@pytest.mark.parametrize(("alias", "line"), [("serial1", "ttyS1"), ("console1", "hvc0")])
+def test_hostd_speaks_with_an_agent_over_a_serial_line_that_it_was_told_of(
+    ways: Guest, start_hostd: StartHostd, alias: str, line: str
+) -> None:
+    hostd = start_hostd(guests=f"serial_aliases = ['{alias}']")
+    with agent(ways, f"--port /dev/{line}"):
+        hostd.wait_for_sample("guest_memory_total_bytes", {"domain": ways.name})
+        hostd.stop()  # which the guest cannot see, and the agent only by the silence
+        hostd.start()
+        hostd.wait_for_sample("guest_memory_total_bytes", {"domain": ways.name})
+
+
 async def test_a_goodbye_is_not_lost_when_a_serial_line_is_closed(ways: Guest, sockets: Path) -> None:
     with agent(ways, "--port /dev/ttyS1") as program:
         program.wait_for(": open")
@@ -283,9 +295,9 @@ def test_a_port_that_another_program_holds_is_waited_for_and_the_holder_named(wa
 
 
 def test_an_agent_that_may_not_open_its_port_says_what_to_do_and_waits_until_it_may(ways: Guest) -> None:
-    unprivileged = (
-        "import os; os.setuid(65534); os.execvp('guestagent', ['guestagent', 'run', '--socket', '/tmp/nobody.sock'])"
-    )
+    its = [f"'--{name}', '/tmp/nobody-{name}'" for name in ("socket", "notices-socket", "emit-socket", "journal")]
+    command = f"['guestagent', 'run', {', '.join(its)}]"
+    unprivileged = f"import os; os.setuid(65534); os.execvp('guestagent', {command})"
     with plugged(ways):
         node = _node(ways)
         with running(ways, f'exec python3 -c "{unprivileged}"') as program:

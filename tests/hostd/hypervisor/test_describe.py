@@ -70,6 +70,38 @@ def test_a_domain_without_a_socket_for_our_channel_has_no_channel(devices: str) 
     assert describe(domain(devices), channel_name=NAME).channel is None
 
 
+SERIAL = "<{tag} type='{kind}'><source mode='{mode}' path='/run/{alias}'/><alias name='{alias}'/></{tag}>"
+
+
+def serial(alias: str, *, tag: str = "serial", kind: str = "unix", mode: str = "bind") -> str:
+    return SERIAL.format(tag=tag, kind=kind, mode=mode, alias=alias)
+
+
+@pytest.mark.parametrize(
+    ("devices", "path"),
+    [
+        (serial("serial0") + serial("serial1"), "/run/serial1"),
+        (serial("serial1") + serial("ua-agent"), "/run/ua-agent"),
+        (serial("serial0") + serial("console1", tag="console"), "/run/console1"),
+        (serial("serial0"), None),
+        (serial("serial1", kind="pty"), None),
+        (serial("serial1", mode="connect"), None),  # QEMU would be the one to connect
+        ("<serial type='unix'><alias name='serial1'/></serial>", None),
+        (serial("serial1") + channel(source="<source path='/run/ours'/>"), "/run/ours"),
+    ],
+)
+def test_without_our_channel_the_line_is_the_first_of_the_aliases_that_is_a_socket(
+    devices: str, path: str | None
+) -> None:
+    aliases = ("ua-agent", "serial1", "console1")
+    found = describe(domain(devices), channel_name=NAME, serial_aliases=aliases).channel
+    assert found == (None if path is None else Channel(path=path, is_open_in_guest=None))
+
+
+def test_no_serial_line_is_taken_unasked() -> None:
+    assert describe(domain(serial("serial0") + serial("serial1")), channel_name=NAME).channel is None
+
+
 def test_ours_is_found_among_several_channels() -> None:
     devices = (
         channel("org.qemu.guest_agent.0", source="<source path='/run/qga'/>")
