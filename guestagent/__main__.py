@@ -49,7 +49,7 @@ exit codes:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parsed(argv)
     if arguments.command == "get":
         from guestagent import query  # noqa: PLC0415 - only what this command needs
 
@@ -70,6 +70,18 @@ def main(argv: list[str] | None = None) -> int:
     from guestagent import service  # noqa: PLC0415
 
     return service.run(arguments)
+
+
+def _parsed(argv: list[str] | None) -> argparse.Namespace:
+    """The arguments; NAME=VALUE may stand behind an option as well, which argparse does not do within a command."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if arguments.command == "emit":
+        arguments.details += [each for each in rest if "=" in each and not each.startswith("-")]
+        rest = [each for each in rest if each not in arguments.details]
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:

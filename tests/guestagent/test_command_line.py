@@ -342,7 +342,8 @@ async def test_a_signal_ends_an_agent_whose_hook_never_ends(guest: Guest) -> Non
 async def test_an_event_that_a_script_hands_in_is_there_after_a_kill(guest: Guest) -> None:
     async with guest.agent() as process:
         await told(process, "answers at")
-        assert await guest.emit("backup.done", "size=12", "--text", "all well", "--severity", "info") == (0, "1\n", "")
+        about = ("--text", "all well", "--severity", "info")
+        assert await guest.emit("backup.done", "size=12", *about, "took=3") == (0, "1\n", "")
         process.kill()
     async with guest.agent() as process:
         await told(process, "answers at")
@@ -402,3 +403,15 @@ async def test_an_event_that_a_script_hands_in_reaches_the_host_and_is_then_forg
         visit.leave()
         visit = await host.visit()
         assert (await visit.welcome(events_taken=1)).events_acknowledged == 1
+
+
+def test_details_of_an_event_may_stand_before_and_behind_options() -> None:
+    parsed = __main__._parsed(["emit", "backup.done", "size=12", "--text", "all well", "took=3", "disk=a"])
+    assert parsed.details == ["size=12", "took=3", "disk=a"]
+
+
+@pytest.mark.parametrize("wrong", ["--colour=red", "loose"])
+def test_what_emit_does_not_know_behind_an_option_is_wrong_usage(wrong: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        __main__._parsed(["emit", "backup.done", "--text", "all well", wrong])
+    assert ended.value.code == 2

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from hostd.history.reading import as_table, newest
 from tests.lab.daemon import Hostd, find_value
 from tests.lab.guest import Guest, GuestSpec
 from tests.lab.libvirtd import private_libvirt, remove_abandoned
@@ -29,7 +30,8 @@ _REFRESH_SECONDS = 2.0
 _MIB = 1 << 20
 _UNKNOWN = "-"
 _CPU_TIME = "libvirt_domain_info_cpu_time_seconds_total"
-_HEADS = ("domain", "state", "vCPU use", "memory used", "agent", "last report")
+_HEADS = ("domain", "state", "vCPU use", "memory used", "agent", "last report", "events")
+_PAUSE_SECONDS = 1.5  # long enough for hostd to tell the guest of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +96,23 @@ def _running() -> Iterator[Hostd]:
                 interval=0.2,
                 evidence=lambda: _evidence(hostd, guests),
             )
+        with step("an event from each guest, and a pause for one to be told of", about_seconds=3):
+            _happen(hostd, guests)
         down.callback(_ignore_signals)  # the way down is short, and must not be cut
         yield hostd
+
+
+def _happen(hostd: Hostd, guests: Sequence[Guest]) -> None:
+    """What a script in a guest has to say, and what only the host can know."""
+    for guest in guests:
+        guest.shell(f"guestagent emit demo.hello --text 'a script in {guest.name} says so' kernel=$(uname -r)")
+    paused = guests[-1]
+    paused.domain.suspend()
+    pause(_PAUSE_SECONDS)
+    paused.domain.resume()
+    for guest in guests:
+        hostd.wait_for_sample("guest_events_total", {"domain": guest.name, "severity": "info"}, lambda count: count > 0)
+    hostd.wait_for_sample("hostd_guest_notices_answered_total", {"kind": "resumed", "answer": "seen"})
 
 
 def _show_once(hostd: Hostd) -> int:
@@ -105,7 +122,10 @@ def _show_once(hostd: Hostd) -> int:
     cells = rows(before, after)
     console = Console()
     console.print(_table(cells))
-    console.print(_addresses(hostd), highlight=False, soft_wrap=True)
+    console.print("\nWhat the guests had to tell (hostd events)", highlight=False)
+    for line in as_table(newest(hostd.history, limit=10)):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(f"\n{_addresses(hostd)}", highlight=False, soft_wrap=True)
     good = _all_reported(after) and _complete(cells)
     tell("both guests reported" if good else "hostd's page does not say all of both guests")
     return 0 if good else 1
@@ -135,6 +155,7 @@ def rows(before: Page, after: Page) -> list[tuple[str, ...]]:
             _memory_used(after, domain),
             after.label("guest_agent_info", "version", domain=domain) or _UNKNOWN,
             _report_age(after, domain),
+            _events(after, domain),
         )
         for domain in domains
     ]
@@ -172,6 +193,13 @@ def _memory_used(page: Page, domain: str) -> str:
 def _report_age(page: Page, domain: str) -> str:
     age = page.value("guest_report_age_seconds", domain=domain)
     return _UNKNOWN if age is None else f"{age:.1f} s ago"
+
+
+def _events(page: Page, domain: str) -> str:
+    counts = [
+        each.value for each in page.samples if each.name == "guest_events_total" and each.labels["domain"] == domain
+    ]
+    return f"{sum(counts):.0f}" if counts else _UNKNOWN
 
 
 def _fetch(hostd: Hostd) -> Page:
