@@ -133,6 +133,7 @@ class GuestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     channel: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "io.virtwire.agent.0"
     serial_aliases: Patterns = ()  # a login prompt may be at any of them
+    vsock_port: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFE)] = 0  # 0: nobody comes to us
     report_interval_seconds: Seconds = 10.0
     max_series_per_guest: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 400  # what a full report has
     max_series: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 200_000  # a thousand guests of 30 filesystems

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from hostd import config, pulse, renderer, sampler, systemd, watcher
 from hostd.config import ConnectionSettings, DeviceSettings, Settings
 from hostd.exposition import Exposition
-from hostd.guests import roster
+from hostd.guests import roster, visitors
 from hostd.guests.labels import Allowance
 from hostd.guests.line import prefix_of
 from hostd.guests.session import Post
@@ -77,6 +77,7 @@ async def run(settings: Settings) -> None:
     supervisor, exposition = common.supervisor, common.exposition
     host, port = config.address_of(settings.http.listen, where="http.listen")
     stores = [line.store for line in lines]
+    listener = visitors.listening(settings.guests.vsock_port) if settings.guests.vsock_port else None
     async with serving(stores, exposition, host, port) as actual_port, asyncio.TaskGroup() as group:
         _log.info("http: listening on http://%s:%d", f"[{host}]" if ":" in host else host, actual_port)
         _drop_foreign(supervisor, lines)
@@ -84,6 +85,8 @@ async def run(settings: Settings) -> None:
         services.append(("history", common.history.run()))
         for line in lines:
             services += _services(line, common, settings)
+        if listener is not None:
+            services.append(("vsock", visitors.keep([_post(line, common, settings) for line in lines], listener)))
         tasks = [group.create_task(service, name=name) for name, service in services]
         supervisor.tell(READY=1)
         await stop.wait()

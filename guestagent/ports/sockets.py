@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import random
 import re
 import socket
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ VSOCK_HOST = 2
 """The CID under which every guest finds its host (VMADDR_CID_HOST)."""
 
 _VSOCK_MOST = 0xFFFF_FFFF
+_PRIVILEGED_FROM, _PRIVILEGED_BELOW = 512, 1024
 _VSOCK = re.compile(r"vsock:(?://)?(?:(?P<cid>\d{1,10}|host):)?(?P<port>\d{1,10})")
 _TCP = re.compile(r"socket://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/]+)):(?P<port>\d{1,5})")
 _SAID_BY_SOCKETS = {
@@ -84,10 +86,25 @@ async def _connect_vsock(cid: int, port: int) -> tuple[asyncio.StreamReader, asy
     with contextlib.ExitStack() as on_failure:
         connection = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
         connection.setblocking(False)
+        _show_privilege(connection)
         await asyncio.get_running_loop().sock_connect(connection, (cid, port))
         streams = await asyncio.open_connection(sock=connection)
         on_failure.pop_all()  # the streams have it now
     return streams
+
+
+def _show_privilege(connection: socket.socket) -> None:
+    """Come from a port that only root may have, if we may: hostd hears nobody else."""
+    first = random.randrange(_PRIVILEGED_FROM, _PRIVILEGED_BELOW)  # noqa: S311 - any that is free will do
+    for port in (*range(first, _PRIVILEGED_BELOW), *range(_PRIVILEGED_FROM, first)):
+        try:
+            connection.bind((socket.VMADDR_CID_ANY, port))  # type: ignore[attr-defined, unused-ignore]
+        except PermissionError:
+            return
+        except OSError:  # somebody else has it
+            continue
+        else:
+            return
 
 
 async def _open(path: str, connecting: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> StreamPort:

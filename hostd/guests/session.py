@@ -10,6 +10,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -18,7 +19,7 @@ from hostd.config import GuestSettings
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
-from hostd.guests.line import Line, NotOpened, Outcome
+from hostd.guests.line import NotOpened, Outcome
 from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.history.taking import Taken
 from hostd.model import changes
@@ -57,8 +58,23 @@ class Post:
     history: History | None = None
 
 
+class Way(Protocol):
+    """How a guest is reached, or has reached us."""
+
+    @property
+    def uuid(self) -> str:
+        """Whose guest."""
+
+    @property
+    def path(self) -> str:
+        """What the way is called in messages."""
+
+    def opened(self) -> AbstractAsyncContextManager[socket.socket]:
+        """A connected socket. Raises `OSError` if it cannot be had."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
+class Standing:
     """How one guest has fared so far, which a new connection does not change."""
 
     budget: Budget
@@ -67,37 +83,46 @@ class _Standing:
     retry: Backoff
 
 
-async def attend(post: Post, line: Line) -> NoReturn:
-    """Keep a session with the guest at the end of `line`, until cancelled."""
-    uuid = line.uuid
-    retry = Backoff(first_seconds=0.5, most_seconds=30.0)
+def standing_of_a_newcomer(post: Post) -> Standing:
+    """Nothing is known against it."""
     labels = Labels(post.allowance, post.settings.max_series_per_guest)
-    standing = _Standing(budget=Budget(), labels=labels, greetings=Greetings(), retry=retry)
-    told = ""
+    retry = Backoff(first_seconds=0.5, most_seconds=30.0)
+    return Standing(budget=Budget(), labels=labels, greetings=Greetings(), retry=retry)
+
+
+async def attend(post: Post, way: Way) -> NoReturn:
+    """Keep a session with the guest at the end of `way`, until cancelled."""
+    standing, told = standing_of_a_newcomer(post), ""
     while True:
-        try:
-            await _over_one_connection(post, line, standing)
-        except* LineDown as downs:
-            _log.debug("guest %s: %s", uuid, downs.exceptions[0])  # a guest can bring this about as often as it likes
-        except* OSError as errors:
-            told = _tell_of(errors.exceptions[0], line, told)
-        except* Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
-            telemetry.GUEST_SESSION_FAULTS.inc()
-            _log.exception("guest %s: the session failed in a way nobody foresaw", uuid)
-        post.store.tell(changes.GuestLost(uuid=uuid, is_retried=True))
-        if standing.budget.fault is not None:
-            await _quarantine(post, uuid, standing.budget)
-        await asyncio.sleep(retry.wait_seconds())
+        told = await attend_once(post, way, standing, told)
+        await asyncio.sleep(standing.retry.wait_seconds())
 
 
-def _tell_of(error: Exception, line: Line, told: str) -> str:
+async def attend_once(post: Post, way: Way, standing: Standing, told: str = "", *, is_retried: bool = True) -> str:
+    """Over one connection, and its quarantine if it earns one; what was told of why it could not be had, if it was."""
+    uuid = way.uuid
+    try:
+        async with way.opened() as channel:
+            await _converse(post, uuid, channel, standing)
+    except* LineDown as downs:
+        _log.debug("guest %s: %s", uuid, downs.exceptions[0])  # a guest can bring this about as often as it likes
+    except* OSError as errors:
+        told = _tell_of(errors.exceptions[0], way, told)
+    except* Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
+        telemetry.GUEST_SESSION_FAULTS.inc()
+        _log.exception("guest %s: the session failed in a way nobody foresaw", uuid)
+    post.store.tell(changes.GuestLost(uuid=uuid, is_retried=is_retried))
+    if standing.budget.fault is not None:
+        await _quarantine(post, uuid, standing.budget)
+    return told
+
+
+def _tell_of(error: Exception, way: Way, told: str) -> str:
     """Once a reason: an operator has to see a socket that hostd may not open. That a domain went away is ordinary."""
     why = str(error)
     if why != told:
         is_ordinary = isinstance(error, NotOpened) and error.outcome in (Outcome.ABSENT, Outcome.REFUSED)
-        _log.log(
-            logging.INFO if is_ordinary else logging.WARNING, "guest %s: channel %s: %s", line.uuid, line.path, why
-        )
+        _log.log(logging.INFO if is_ordinary else logging.WARNING, "guest %s: channel %s: %s", way.uuid, way.path, why)
     return why
 
 
@@ -111,14 +136,9 @@ async def _quarantine(post: Post, uuid: str, budget: Budget) -> None:
     post.store.tell(changes.GuestReleased(uuid=uuid))
 
 
-async def _over_one_connection(post: Post, line: Line, standing: _Standing) -> None:
-    async with line.opened() as channel:
-        await _converse(post, line.uuid, channel, standing)
-
-
-async def _converse(post: Post, uuid: str, channel: socket.socket, standing: _Standing) -> None:
+async def _converse(post: Post, uuid: str, channel: socket.socket, standing: Standing) -> None:
     loop = asyncio.get_running_loop()
-    transport, wire = await loop.create_unix_connection(_Wire, sock=channel)
+    transport, wire = await loop.create_connection(_Wire, sock=channel)
     try:
         patience = Patience(standing.greetings, patience_with(post.settings), loop.time())
         dialogue = Dialogue(post.store, uuid, post.settings, patience, standing.budget, standing.labels)
@@ -223,7 +243,7 @@ class _Wire(asyncio.BufferedProtocol):
 class _Session:
     """The two tasks of one connection."""
 
-    def __init__(self, post: Post, uuid: str, wire: _Wire, dialogue: Dialogue, standing: _Standing) -> None:
+    def __init__(self, post: Post, uuid: str, wire: _Wire, dialogue: Dialogue, standing: Standing) -> None:
         self._post = post
         self._uuid = uuid
         self._wire = wire

@@ -50,8 +50,14 @@ async def opened(path: Path | None, *, is_damaged: bool = False) -> aiosqlite.Co
     """
     connection = aiosqlite.Connection(lambda: _connect(path, is_damaged=is_damaged), 64)
     connection._thread.daemon = True  # noqa: SLF001 - a disk that hangs may not keep hostd from ending
-    async with failures_of(path):
-        return await connection
+    try:
+        async with failures_of(path):
+            return await connection
+    except (HistoryUnusable, asyncio.CancelledError) as error:
+        connection.stop()
+        if not isinstance(error, HistoryUnusable) or error.reason != SLOW:
+            await _ended(connection)
+        raise
     raise AssertionError("the connection is returned or cannot be used")
 
 
@@ -81,6 +87,11 @@ async def closed(connection: aiosqlite.Connection) -> None:
         with suppress(sqlite3.Error, TimeoutError):
             async with asyncio.timeout(BUSY_SECONDS):
                 await closing
+
+
+async def _ended(connection: aiosqlite.Connection) -> None:
+    """Until its thread has ended: it may be at work, and would answer a loop that is closed by then."""
+    await asyncio.to_thread(connection._thread.join, BUSY_SECONDS)  # noqa: SLF001 - nothing else tells
 
 
 def _connect(path: Path | None, *, is_damaged: bool) -> sqlite3.Connection:

@@ -27,6 +27,7 @@ class Description:
     title: str | None = None
     memory_maximum_bytes: int | None = None
     channel: Channel | None = None
+    vsock_cid: int | None = None
     hardware: Hardware = field(default_factory=Hardware)
     labels: Labels = field(default_factory=lambda: Labels(managers={}))
 
@@ -90,6 +91,7 @@ def describe(
         title=limited(title) or None,
         memory_maximum_bytes=_memory(domain.find("memory")),
         channel=_channel(domain, channel_name) or _serial(domain, serial_aliases),
+        vsock_cid=_vsock_cid(domain),
         hardware=hardware_of(domain, devices),
         labels=labels_of(domain, rules),
     )
@@ -100,6 +102,14 @@ def _memory(element: ET.Element | None) -> int | None:
     if element is None or unit is None or not (element.text or "").strip().isdecimal():
         return None
     return int(element.text or "") * unit
+
+
+def _vsock_cid(domain: ET.Element) -> int | None:
+    cid = domain.find("devices/vsock/cid")
+    address = "" if cid is None else cid.get("address", "")
+    return (
+        int(address) if address.isascii() and address.isdecimal() else None
+    )  # only the live XML has one for auto='yes'
 
 
 def _channel(domain: ET.Element, name: str) -> Channel | None:

@@ -168,6 +168,7 @@ def _facts(each: _Binding, wanted: Wanted) -> DomainFacts:
         title=description.title,
         memory_maximum_bytes=description.memory_maximum_bytes,
         channel=description.channel if is_active else None,
+        vsock_cid=description.vsock_cid if is_active else None,
         hardware=description.hardware,
         metadata=labels.metadata,
         promoted=labels.promoted,

@@ -36,6 +36,7 @@ class DomainFacts:
     title: str | None = None
     memory_maximum_bytes: int | None = None
     channel: Channel | None = None
+    vsock_cid: int | None = None  # the domain's vsock address while it is active
     hardware: Hardware = field(default_factory=Hardware)
     metadata: tuple[tuple[str, str], ...] = ()  # labels and their values, as the operator's rules find them
     promoted: tuple[tuple[str, str], ...] = ()  # those of them that go on every series of the domain

@@ -248,6 +248,7 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         "exposition.compat = []",
         'guests.channel = "io.virtwire.agent.0"',
         "guests.serial_aliases = []",
+        "guests.vsock_port = 0",
         "guests.report_interval_seconds = 10.0",
         "guests.max_series_per_guest = 400",
         "guests.max_series = 200000",

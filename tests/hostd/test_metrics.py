@@ -40,6 +40,7 @@ NOT_EXPORTED = {
     "nonce": "the handshake's business",
     "instance": "the handshake's business",
     "window": "the handshake's business",
+    "vsock_cid": "where its guest comes from, for hostd alone",
     "journal": "part of an event's identity",
     "events_acknowledged": "the handshake's business",
     "events_written": "the handshake's business",

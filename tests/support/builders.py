@@ -525,6 +525,7 @@ def facts(uuid: str = UUID, name: str = "alpha", **others: Any) -> DomainFacts: 
         "emulator": "/usr/bin/qemu-system-x86_64",
         "title": "The first",
         "memory_maximum_bytes": 2 << 30,
+        "vsock_cid": 3,
         "hardware": HARDWARE,
     }
     return DomainFacts(uuid=uuid, name=name, **{**known, **others})

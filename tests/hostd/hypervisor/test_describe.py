@@ -102,6 +102,19 @@ def test_no_serial_line_is_taken_unasked() -> None:
     assert describe(domain(serial("serial0") + serial("serial1")), channel_name=NAME).channel is None
 
 
+@pytest.mark.parametrize(
+    ("vsock", "cid"),
+    [
+        ("<vsock><cid auto='yes' address='7'/></vsock>", 7),
+        ("<vsock><cid auto='yes'/></vsock>", None),
+        ("<vsock><cid address='x'/></vsock>", None),
+        ("", None),
+    ],
+)
+def test_a_domain_has_the_vsock_address_that_libvirt_says(vsock: str, cid: int | None) -> None:
+    assert describe(domain(vsock), channel_name=NAME).vsock_cid == cid
+
+
 def test_ours_is_found_among_several_channels() -> None:
     devices = (
         channel("org.qemu.guest_agent.0", source="<source path='/run/qga'/>")
