@@ -19,6 +19,7 @@ from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
 from hostd.guests.line import Line, NotOpened, Outcome
+from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.history.taking import Taken
 from hostd.model import changes
@@ -30,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 HISTORY_SECONDS = 2.0  # a history that takes longer to say what it has is not there yet
 READ_BYTES = 4 * 1024  # at most this is decoded before other guests have their turn; QEMU's own helpings
-MOST_REST_SECONDS = 2.0  # a debt that is longer is paid in several
 MAX_UNREAD_BYTES = 2 * READ_BYTES  # what has been read and not looked at; past it, reading waits
 MAX_UNSENT_BYTES = 64 * 1024  # a guest that does not read may hold this much of our memory
 
@@ -57,58 +57,71 @@ class Post:
     history: History | None = None
 
 
+class Conduct:
+    """What a guest has done so far that it is held to: a restart of its domain does not wipe it out."""
+
+    def __init__(self, post: Post, uuid: str) -> None:
+        self.budget = Budget()
+        self.labels = Labels(post.allowance, post.settings.max_series_per_guest)
+        self.mentions = Mentions(uuid)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Standing:
     """How one guest has fared so far, which a new connection does not change."""
 
-    budget: Budget
-    labels: Labels
+    conduct: Conduct
     greetings: Greetings
     retry: Backoff
 
 
-async def attend(post: Post, line: Line) -> NoReturn:
+async def attend(post: Post, line: Line, conduct: Conduct | None = None) -> NoReturn:
     """Keep a session with the guest at the end of `line`, until cancelled."""
     uuid = line.uuid
     retry = Backoff(first_seconds=0.5, most_seconds=30.0)
-    labels = Labels(post.allowance, post.settings.max_series_per_guest)
-    standing = _Standing(budget=Budget(), labels=labels, greetings=Greetings(), retry=retry)
-    told = ""
+    conduct = conduct or Conduct(post, uuid)
+    standing = _Standing(conduct=conduct, greetings=Greetings(), retry=retry)
+    mentions, told = conduct.mentions, ""
     while True:
         try:
             await _over_one_connection(post, line, standing)
         except* LineDown as downs:
-            _log.debug("guest %s: %s", uuid, downs.exceptions[0])  # a guest can bring this about as often as it likes
+            mentions.say(_log, logging.DEBUG, Kind.DOWN, str(downs.exceptions[0]), _now())
         except* OSError as errors:
-            told = _tell_of(errors.exceptions[0], line, told)
+            told = _tell_of(errors.exceptions[0], line, mentions, told)
         except* Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
             telemetry.GUEST_SESSION_FAULTS.inc()
-            _log.exception("guest %s: the session failed in a way nobody foresaw", uuid)
+            text = "the session failed in a way nobody foresaw"
+            mentions.say(_log, logging.ERROR, Kind.FAILED, text, _now(), has_traceback=True)
+        if _is_ended():
+            raise asyncio.CancelledError
         post.store.tell(changes.GuestLost(uuid=uuid, is_retried=True))
-        if standing.budget.fault is not None:
-            await _quarantine(post, uuid, standing.budget)
+        if conduct.budget.fault is not None:
+            await _quarantine(post, uuid, conduct)
         await asyncio.sleep(retry.wait_seconds())
 
 
-def _tell_of(error: Exception, line: Line, told: str) -> str:
+def _tell_of(error: Exception, line: Line, mentions: Mentions, told: str) -> str:
     """Once a reason: an operator has to see a socket that hostd may not open. That a domain went away is ordinary."""
     why = str(error)
     if why != told:
         is_ordinary = isinstance(error, NotOpened) and error.outcome in (Outcome.ABSENT, Outcome.REFUSED)
-        _log.log(
-            logging.INFO if is_ordinary else logging.WARNING, "guest %s: channel %s: %s", line.uuid, line.path, why
-        )
+        level = logging.INFO if is_ordinary else logging.WARNING
+        mentions.say(_log, level, Kind.OPENING, f"channel {line.path}: {why}", _now())
     return why
 
 
-async def _quarantine(post: Post, uuid: str, budget: Budget) -> None:
-    assert budget.fault is not None
-    fault = budget.fault.value
-    seconds = budget.quarantine(asyncio.get_running_loop().time())
-    _log.warning("guest %s: in quarantine for %g s: too much of %s", uuid, seconds, fault)
+async def _quarantine(post: Post, uuid: str, conduct: Conduct) -> None:
+    assert conduct.budget.fault is not None
+    fault = conduct.budget.fault.value
+    seconds = conduct.budget.quarantine(_now())
+    text = f"in quarantine for {seconds:g} s: too much of {fault}"
+    conduct.mentions.say(_log, logging.WARNING, Kind.QUARANTINE, text, _now())
     post.store.tell(changes.GuestQuarantined(uuid=uuid, fault=fault))
-    await asyncio.sleep(seconds)
-    post.store.tell(changes.GuestReleased(uuid=uuid))
+    try:
+        await asyncio.sleep(seconds)
+    finally:  # its domain may end meanwhile
+        post.store.tell(changes.GuestReleased(uuid=uuid))
 
 
 async def _over_one_connection(post: Post, line: Line, standing: _Standing) -> None:
@@ -117,17 +130,17 @@ async def _over_one_connection(post: Post, line: Line, standing: _Standing) -> N
 
 
 async def _converse(post: Post, uuid: str, channel: socket.socket, standing: _Standing) -> None:
-    loop = asyncio.get_running_loop()
+    loop, conduct = asyncio.get_running_loop(), standing.conduct
     transport, wire = await loop.create_unix_connection(_Wire, sock=channel)
     try:
         patience = Patience(standing.greetings, patience_with(post.settings), loop.time())
-        dialogue = Dialogue(post.store, uuid, post.settings, patience, standing.budget, standing.labels)
+        dialogue = Dialogue(post.store, uuid, post.settings, patience, conduct.budget, conduct.labels, conduct.mentions)
         session = _Session(post, uuid, wire, dialogue, standing)
         async with asyncio.TaskGroup() as group:
             group.create_task(session.talk(), name=f"guest {uuid} talk")
             group.create_task(session.ask(), name=f"guest {uuid} history")
     finally:
-        standing.labels.release()
+        conduct.labels.release()
         transport.abort()
 
 
@@ -228,8 +241,9 @@ class _Session:
         self._uuid = uuid
         self._wire = wire
         self._dialogue = dialogue
-        self._budget = standing.budget
+        self._budget = standing.conduct.budget
         self._retry = standing.retry
+        self._spoken_seconds = 0.0  # of CPU, that the guest has yet to pay for
         self._asked = asyncio.Event()
 
     async def talk(self) -> NoReturn:
@@ -240,7 +254,7 @@ class _Session:
 
         """
         while True:
-            self._wire.write(self._dialogue.speak(_now(), time.time()))
+            self._speak()
             data = await self._wire.read(self._dialogue.wakes_at())
             if data:
                 await self._hear(data)
@@ -259,16 +273,22 @@ class _Session:
                     await self._keep(question)
                 self._wire.poke()
 
+    def _speak(self) -> None:
+        began = time.thread_time()
+        self._wire.write(self._dialogue.speak(_now(), time.time()))
+        self._spoken_seconds += time.thread_time() - began
+
     async def _hear(self, data: bytes) -> None:
         began = time.thread_time()
         pieces = self._dialogue.hear(data, _now(), time.time())
-        spent = time.thread_time() - began
-        wait = self._budget.read(_now(), bytes_=len(data), frames=pieces, decoding_seconds=spent)
+        spent = self._spoken_seconds + time.thread_time() - began
+        self._spoken_seconds = 0.0
+        rest = self._budget.read(_now(), bytes_=len(data), frames=pieces, decoding_seconds=spent)
         if self._budget.fault is not None:
             raise LineDown(f"too much of {self._budget.fault.value}")
-        if wait:
-            self._post.store.tell(changes.GuestThrottled(uuid=self._uuid, seconds=min(wait, MOST_REST_SECONDS)))
-            await self._wire.rest(min(wait, MOST_REST_SECONDS))
+        if rest:
+            self._post.store.tell(changes.GuestThrottled(uuid=self._uuid, seconds=rest))
+            await self._wire.rest(rest)
 
     async def _welcome(self, question: Greeted) -> None:
         history, journal = self._post.history, question.hello.journal
@@ -293,6 +313,12 @@ class _Session:
         taken = await history.take(self._uuid, question.journal, events, time.time(), name=name)
         self._post.store.tell(changes.GuestEventsTaken(uuid=self._uuid, events=taken.new, at=time.time()))
         self._dialogue.taken(question.journal, taken.highest)
+
+
+def _is_ended() -> bool:
+    """Whether somebody has cancelled us: a TaskGroup of which a task fails in the same moment keeps that to itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _now() -> float:

@@ -51,10 +51,23 @@ def test_who_spends_more_than_the_reserve_waits_until_the_debt_is_paid(what: str
 
 def test_who_is_in_debt_for_long_belongs_in_quarantine() -> None:
     its = Budget()
-    now = flood(its, now=0.0, seconds=budget.THROTTLED_SECONDS)
+    now = flood(its, now=0.0, seconds=budget.RESTS_RESERVE_SECONDS)
     assert its.fault is None
-    flood(its, now=now, seconds=budget.THROTTLED_SECONDS)
+    flood(its, now=now, seconds=budget.RESTS_RESERVE_SECONDS)
     assert its.fault is Fault.FLOOD
+
+
+def test_a_flood_with_a_pause_now_and_then_is_a_flood() -> None:
+    its, now = Budget(), 0.0
+    for _ in range(10):
+        now = flood(its, now=now, seconds=5.0) + 1.5
+    assert its.fault is Fault.FLOOD
+
+
+def test_a_debt_that_is_long_is_paid_in_several_rests() -> None:
+    its = Budget()
+    assert spend(its, 0.0, decoding_seconds=60.0) == budget.MOST_REST_SECONDS
+    assert spend(its, budget.MOST_REST_SECONDS) == budget.MOST_REST_SECONDS
 
 
 def test_a_burst_now_and_then_is_no_fault() -> None:

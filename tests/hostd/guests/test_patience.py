@@ -11,6 +11,7 @@ from hostd.guests import dialogue, patience
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, patience_with
 from hostd.guests.labels import Allowance, Labels
+from hostd.guests.mentions import Mentions
 from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.model import changes
 from hostd.model.domain import Domain
@@ -43,7 +44,9 @@ class Talk:
         """The host opens the line anew."""
         settings = GuestSettings(report_interval_seconds=INTERVAL)
         its_patience = Patience(self.greetings, patience_with(settings), self.now)
-        self.dialogue = Dialogue(self.store, UUID, settings, its_patience, Budget(), Labels(Allowance(10_000), 400))
+        self.dialogue = Dialogue(
+            self.store, UUID, settings, its_patience, Budget(), Labels(Allowance(10_000), 400), Mentions(UUID)
+        )
 
     def at(self, seconds_later: float) -> Sent:
         """That much later, with nothing heard in between; what the host then says."""
