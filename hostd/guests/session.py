@@ -81,24 +81,32 @@ async def attend(post: Post, line: Line, conduct: Conduct | None = None) -> NoRe
     retry = Backoff(first_seconds=0.5, most_seconds=30.0)
     conduct = conduct or Conduct(post, uuid)
     standing = _Standing(conduct=conduct, greetings=Greetings(), retry=retry)
-    mentions, told = conduct.mentions, ""
+    told = ""
     while True:
-        try:
-            await _over_one_connection(post, line, standing)
-        except* LineDown as downs:
-            mentions.say(_log, logging.DEBUG, Kind.DOWN, str(downs.exceptions[0]), _now())
-        except* OSError as errors:
-            told = _tell_of(errors.exceptions[0], line, mentions, told)
-        except* Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
-            telemetry.GUEST_SESSION_FAULTS.inc()
-            text = "the session failed in a way nobody foresaw"
-            mentions.say(_log, logging.ERROR, Kind.FAILED, text, _now(), has_traceback=True)
-        if _is_ended():
-            raise asyncio.CancelledError
+        # A group that is cancelled in the moment that its task fails tells only of the failure: this one's never fails.
+        async with asyncio.TaskGroup() as group:
+            once = group.create_task(_once(post, line, standing, told), name=f"guest {uuid} once")
+        told = once.result()
         post.store.tell(changes.GuestLost(uuid=uuid, is_retried=True))
         if conduct.budget.fault is not None:
             await _quarantine(post, uuid, conduct)
         await asyncio.sleep(retry.wait_seconds())
+
+
+async def _once(post: Post, line: Line, standing: _Standing, told: str) -> str:
+    """Over one connection, to its end, whatever that is; the last thing that was said of its opening."""
+    mentions = standing.conduct.mentions
+    try:
+        await _over_one_connection(post, line, standing)
+    except* LineDown as downs:
+        mentions.say(_log, logging.DEBUG, Kind.DOWN, str(downs.exceptions[0]), _now())
+    except* OSError as errors:
+        told = _tell_of(errors.exceptions[0], line, mentions, told)
+    except* Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
+        telemetry.GUEST_SESSION_FAULTS.inc()
+        text = "the session failed in a way nobody foresaw"
+        mentions.say(_log, logging.ERROR, Kind.FAILED, text, _now(), has_traceback=True)
+    return told
 
 
 def _tell_of(error: Exception, line: Line, mentions: Mentions, told: str) -> str:
@@ -313,12 +321,6 @@ class _Session:
         taken = await history.take(self._uuid, question.journal, events, time.time(), name=name)
         self._post.store.tell(changes.GuestEventsTaken(uuid=self._uuid, events=taken.new, at=time.time()))
         self._dialogue.taken(question.journal, taken.highest)
-
-
-def _is_ended() -> bool:
-    """Whether somebody has cancelled us: a TaskGroup of which a task fails in the same moment keeps that to itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _now() -> float:

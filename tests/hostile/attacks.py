@@ -219,7 +219,11 @@ ATTACKS: Mapping[str, Attack] = {
         "a frame that never ends, a byte now and then", slow_frame, (RECONNECTED,), greets=False, pause_seconds=0.5
     ),
     "slow-message": Attack(
-        "a message in chunks that never ends, a chunk now and then", slow_message, (RECONNECTED,), pause_seconds=1.5
+        "a message in chunks that never ends, a chunk now and then",
+        slow_message,
+        (RECONNECTED,),
+        is_deaf=True,  # an acknowledgement would end it
+        pause_seconds=1.0,
     ),
     "forged": Attack(
         "frames of other sessions, of the host's own, repeated, damaged, of unknown layouts and types",

@@ -1,5 +1,6 @@
 """A session with a guest over a real socket: greeted, told, heard, and everything a guest may do wrong."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -9,8 +10,9 @@ import pytest
 
 from hostd import telemetry
 from hostd.config import GuestSettings
-from hostd.guests import budget, dialogue, patience
+from hostd.guests import budget, dialogue, patience, session
 from hostd.guests.line import Line as HostsLine
+from hostd.guests.patience import LineDown
 from hostd.guests.session import attend
 from hostd.model.domain import Domain, Guest
 from hostd.model.world import World
@@ -23,7 +25,7 @@ from tests.hostd.guests.conftest import post
 from tests.support.builders import HELLO, REPORT, UUID, channel, facts, world
 from tests.support.guest import Line, Qemu, qemu_at
 from tests.support.hostile_bytes import NUMBERS, chunk, forged
-from tests.support.running import running
+from tests.support.running import GENEROUS_SECONDS, running
 
 SETTINGS = GuestSettings(report_interval_seconds=0.1)
 
@@ -310,6 +312,23 @@ async def test_an_error_that_nobody_foresaw_costs_that_session_and_is_counted(
     await again.greet()
     await again.hear(Metrics)
     assert telemetry.REGISTRY.get_sample_value("hostd_guest_session_faults_total") == before + 1
+
+
+async def test_a_session_that_fails_in_the_moment_that_it_is_ended_is_ended(
+    qemu: Qemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(world(Domain(facts=facts(channel=channel(str(qemu.path))))))
+    line = HostsLine(path=str(qemu.path), uuid=UUID)
+    async with asyncio.TaskGroup() as group:
+        attending: asyncio.Task[None] = group.create_task(attend(post(store, SETTINGS), line))
+
+        async def fail(_: object) -> None:
+            attending.cancel()
+            raise LineDown("in the same moment")
+
+        monkeypatch.setattr(session._Session, "ask", fail)
+        await asyncio.wait([attending], timeout=GENEROUS_SECONDS)
+        assert attending.cancelled()
 
 
 async def test_a_socket_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
