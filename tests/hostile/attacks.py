@@ -187,14 +187,17 @@ def events(peer: Peer) -> Iterator[bytes]:
         journal = 1 + peer.chance.getrandbits(62)
         many = tuple(_event(number) for number in range(1, MAX_EVENTS + 1))
         yield peer.say(Events(journal=journal, events=many))
-        yield peer.say(Events(journal=1, events=(_event(1), _event(MOST - 1), _event(MOST), _event(2), _event(1))))
+        yield peer.say(Events(journal=1, events=(_event(1), _event(MOST - 1, is_long=True), _event(MOST), _event(2))))
         yield peer.say(Events(journal=MOST, events=many[::-1]))
         yield peer.say(Events(journal=journal, events=()))
 
 
-def _event(number: int) -> Event:
-    details = tuple(Detail(name=f"n{at}", value="\U0001f4a3" * 256) for at in range(MAX_DETAILS // 8))
-    return Event(number=number, kind="hostile", severity="critical", text="\U0001f4a3" * 512, details=details)
+def _event(number: int, *, is_long: bool = False) -> Event:
+    bomb = "\U0001f4a3"
+    details = tuple(Detail(name=f"n{at}", value=bomb * 256) for at in range(MAX_DETAILS)) if is_long else ()
+    return Event(
+        number=number, kind="hostile", severity="critical", text=bomb * (512 if is_long else 1), details=details
+    )
 
 
 def answers(peer: Peer) -> Iterator[bytes]:
