@@ -170,6 +170,17 @@ def test_every_reason_to_drop_has_an_example_but_the_one_a_guest_cannot_bring_ab
     assert {reason for reason, _ in BAD_INPUT} == set(DropReason) - elsewhere - impossible
 
 
+async def test_an_acknowledgement_is_for_all_before_it_whatever_it_names(store: Store, qemu: Qemu) -> None:
+    line = await qemu.line()
+    await line.greet(replace(HELLO, window=4, journal=7))
+    _, metrics = await line.hear(Metrics)
+    await line.say(Ack(sequence=metrics + 1))  # nothing has that number: credit for nothing
+    await line.say(Report(cpus=1))
+    await until(store, lambda g: g.report == Report(cpus=1))
+    await line.say(Ack(sequence=metrics))
+    await line.hear(Metrics)
+
+
 async def test_a_frame_that_comes_twice_is_taken_once(store: Store, qemu: Qemu) -> None:
     line = await qemu.line()
     await line.greet()
