@@ -32,7 +32,7 @@ lint: venv ## ruff, format check, mypy, import contracts, Python 3.9 for the gue
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/vermin --target=3.9- --violations --no-tips --eval-annotations --quiet protocol guestagent
+	$(BIN)/vermin --target=3.9- --violations --no-tips --eval-annotations --quiet protocol guestagent tests/hostile tests/support/hostile_bytes.py
 
 .PHONY: test
 test: setup guestagent.pyz ## every test, the lab's included (minutes)

@@ -73,8 +73,8 @@ def cpu(_stage: Stage) -> Outcome:
 
 def visible(_stage: Stage) -> Outcome:
     """From a report's sending to its being on a page, the looking included."""
-    with _crowd(SOME) as (_, scraper):
-        delays = _delays(scraper, SEEN_SECONDS)
+    with _crowd(SOME) as (hostd, scraper):
+        delays = _watched(scraper, hostd.service.pid).delays
     p99 = Reading(value=percentile(delays, 99), unit=Unit.SECONDS, of=f"p99 of {len(delays)}")
     return Outcome(
         measured=p99,
@@ -104,29 +104,36 @@ def flood_memory(stage: Stage) -> Outcome:
 
 def _flooded(_stage: Stage) -> Flooded:
     with _crowd(SOME, flooders=1) as (hostd, scraper):
-        pid = hostd.service.pid
-        quiet, before = _delays(scraper, SEEN_SECONDS), resident_bytes(pid)
+        pid, its = hostd.service.pid, f'domain="{name_of(SOME)}"'
+        quiet = _watched(scraper, pid)
         hostd_socket = socket_of(hostd.config.parent, SOME)
         flooder = Service(
             [sys.executable, "-m", "tests.hostile", "flood", "--socket", hostd_socket],
             log=hostd.config.parent / "flooder.log",
         )
         try:
-            flooded, after = _delays(scraper, SEEN_SECONDS), resident_bytes(pid)
+            flooded = _watched(scraper, pid, but=its)
             held_back = scraper.scrape().page
         finally:
             flooder.stop()
-    its = f'domain="{name_of(SOME)}"'
     is_held_back = (
         held_back.value("hostd_guest_throttled_seconds_total", its) > 0
         or held_back.value("hostd_guest_quarantined", its) > 0
     )
     return Flooded(
-        quiet_p99=percentile(quiet, 99),
-        flooded_p99=percentile(flooded, 99),
-        grown_bytes=after - before,
+        quiet_p99=percentile(quiet.delays, 99),
+        flooded_p99=percentile(flooded.delays, 99),
+        grown_bytes=flooded.resident_bytes - quiet.resident_bytes,
         is_held_back=is_held_back,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """How old each report was when it was first seen on a page, and the median of its memory."""
+
+    delays: list[float]
+    resident_bytes: int
 
 
 @contextmanager
@@ -157,16 +164,19 @@ def _crowd(guests: int, *, flooders: int = 0) -> Iterator[tuple[Hostd, Scraper]]
         yield hostd, scraper
 
 
-def _delays(scraper: Scraper, seconds: float) -> list[float]:
-    """How old each report was when it was first seen on a page."""
+def _watched(scraper: Scraper, pid: int, *, but: str | None = None) -> Watched:
+    """Look for a while; at the reports of one guest, by its label, not at all."""
     delays: list[float] = []
+    resident: list[float] = []
     seen = scraper.scrape().page.values("guest_uptime_seconds")
-    until = time.monotonic() + seconds
+    until = time.monotonic() + SEEN_SECONDS
     while time.monotonic() < until:
         pause(LOOK_SECONDS)
         page = scraper.scrape().page
         now = time.monotonic()
+        resident.append(resident_bytes(pid))
         values = page.values("guest_uptime_seconds")
-        delays += [now - sent for guest, sent in values.items() if seen.get(guest) != sent]
-        seen = values
-    return delays
+        others = {guest: sent for guest, sent in values.items() if but is None or but not in guest}
+        delays += [now - sent for guest, sent in others.items() if seen.get(guest) != sent]
+        seen = others
+    return Watched(delays=delays, resident_bytes=round(percentile(resident, 50)))

@@ -13,10 +13,11 @@ MAX_CHARACTERS = 2_000
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         first, *traceback = super().format(record).split("\n") if record.exc_info else [super().format(record)]
-        return "\n  ".join([_harmless(first), *map(_harmless, traceback)])  # only a message begins at the margin
+        return "\n  ".join([harmless(first), *map(harmless, traceback)])  # only a message begins at the margin
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """The text without what a terminal or a reader of lines would obey, and not too long."""
     kept = text[:MAX_CHARACTERS]
     return kept if kept.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in kept)
 

@@ -142,6 +142,18 @@ GUEST_EVENTS_DROPPED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+GUEST_ANSWERS_DROPPED = Counter(
+    "hostd_guest_answers_dropped",
+    "Answers of guests' to notices that change nothing: unknown (nothing of that number was told here) or again (it "
+    "had been answered).",
+    ["reason"],
+    registry=REGISTRY,
+)
+GUEST_LOG_LINES_DROPPED = Counter(
+    "hostd_guest_log_lines_dropped",
+    "Lines of the log that were left out because there were too many of their kind about one guest.",
+    registry=REGISTRY,
+)
 NOTICES_TOLD = Counter(
     "hostd_guest_notices_told",
     "Notices that were sent to guests, again after each reconnect.",

@@ -2,7 +2,8 @@
 
 A guest that spends more is not read for as long as the debt takes to be paid off: QEMU then stops reading from the
 guest, so the pressure goes all the way back to who makes it. One that goes on like that, or makes mistakes that no
-agent makes, is put in quarantine: its line is closed, each time for longer.
+agent makes, is put in quarantine: its line is closed, each time for longer. The rests count in all and not in a row, or
+a guest that pauses for a moment now and then would never get there.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,9 @@ MISTAKES_RESERVE = 120  # noise costs some frames, and a cut one or two
 SESSIONS_PER_SECOND = 0.5  # an agent greets twice a minute while nobody answers
 SESSIONS_RESERVE = 30
 
-THROTTLED_SECONDS = 10.0  # in debt for so long without a break: no agent has that much to say
+MOST_REST_SECONDS = 2.0  # a debt that is longer is paid in several
+RESTS_PER_SECOND = 0.1  # seconds, as above: who is in debt for a tenth of the time is only held back
+RESTS_RESERVE_SECONDS = 10.0
 QUARANTINE_FIRST_SECONDS = 10.0
 QUARANTINE_MOST_SECONDS = 600.0
 GOOD_SECONDS = 600.0  # so long without a debt, and the next quarantine is as short as the first
@@ -69,7 +72,7 @@ def _bucket(rate: float, reserve: float) -> Bucket:
 
 
 class Budget:
-    """One guest's, for as long as its domain has the channel: a reconnect does not fill it."""
+    """One guest's, for as long as its domain is there: neither a reconnect nor a restart fills it."""
 
     def __init__(self) -> None:
         self._bytes = _bucket(BYTES_PER_SECOND, BYTES_RESERVE)
@@ -77,28 +80,24 @@ class Budget:
         self._decoding = _bucket(DECODING_SECONDS_PER_SECOND, DECODING_RESERVE_SECONDS)
         self._mistakes = _bucket(MISTAKES_PER_SECOND, MISTAKES_RESERVE)
         self._sessions = _bucket(SESSIONS_PER_SECOND, SESSIONS_RESERVE)
-        self._in_debt_since: float | None = None
+        self._rests = _bucket(RESTS_PER_SECOND, RESTS_RESERVE_SECONDS)
         self._paid_off_at = 0.0
         self._quarantine_seconds = QUARANTINE_FIRST_SECONDS
         self._fault: Fault | None = None
 
     def read(self, now: float, *, bytes_: int, frames: int, decoding_seconds: float) -> float:
-        """So much was read and decoded; for how many seconds nothing more may be."""
-        wait = max(
+        """So much was read and decoded; for how many seconds nothing more may be, for now."""
+        debt_seconds = max(
             self._bytes.spend(now, bytes_),
             self._frames.spend(now, frames),
             self._decoding.spend(now, decoding_seconds),
         )
-        if not wait:
-            if self._in_debt_since is not None and now > self._paid_off_at:
-                self._in_debt_since = None
-            return 0.0
-        if self._in_debt_since is None or now > self._paid_off_at + 1.0:  # it has been well in between
-            self._in_debt_since = now
-        self._paid_off_at = now + wait
-        if now - self._in_debt_since >= THROTTLED_SECONDS:
-            self._fault = Fault.FLOOD
-        return wait
+        rest_seconds = min(debt_seconds, MOST_REST_SECONDS)
+        if rest_seconds:
+            self._paid_off_at = now + rest_seconds
+            if self._rests.spend(now, rest_seconds):
+                self._fault = Fault.FLOOD
+        return rest_seconds
 
     def mistook(self, now: float, drops: Mapping[DropReason, int]) -> None:
         """So many pieces were dropped, by reason."""
@@ -123,8 +122,8 @@ class Budget:
         seconds = self._quarantine_seconds
         self._quarantine_seconds = min(seconds * 2, QUARANTINE_MOST_SECONDS)
         self._paid_off_at = now + seconds
-        self._in_debt_since = self._fault = None
-        for bucket in (self._bytes, self._frames, self._decoding, self._mistakes, self._sessions):
+        self._fault = None
+        for bucket in (self._bytes, self._frames, self._decoding, self._mistakes, self._sessions, self._rests):
             bucket.left = max(bucket.left, bucket.reserve / 4)  # enough to show that it has become better
             bucket.at = now
         return seconds

@@ -15,6 +15,7 @@ from hostd import telemetry
 from hostd.config import GuestSettings
 from hostd.guests.budget import Budget
 from hostd.guests.labels import Labels
+from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Circumstances, Patience, silent_seconds
 from hostd.guests.telling import metrics_for
 from hostd.model import changes
@@ -52,6 +53,7 @@ REFUSED_SECONDS = 30.0
 HEARTBEAT_SECONDS = 10.0  # something is said at least so often, or the guest could not tell that we are there
 STALE_INTERVALS = 3  # a report that is older tells nothing of the present
 LEAST_STALE_SECONDS = 5.0
+LAST_ANSWERS = ("done", "failed")  # after which a notice is settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,14 @@ class Dialogue:
     """One connection's; `clock` is the host's wall clock, all other times are the loop's."""
 
     def __init__(  # noqa: PLR0917 - one of each, all needed
-        self, store: Store, uuid: str, settings: GuestSettings, patience: Patience, budget: Budget, labels: Labels
+        self,
+        store: Store,
+        uuid: str,
+        settings: GuestSettings,
+        patience: Patience,
+        budget: Budget,
+        labels: Labels,
+        mentions: Mentions,
     ) -> None:
         self._store = store
         self._uuid = uuid
@@ -84,6 +93,7 @@ class Dialogue:
         self._patience = patience
         self._budget = budget
         self._labels = labels
+        self._mentions = mentions
         self._connection = Connection(Role.HOST)
         self._requests = Backoff(first_seconds=2.0, most_seconds=60.0)
         self._interval = settings.report_interval_seconds
@@ -135,7 +145,8 @@ class Dialogue:
                 self._take(item, now, clock)
         self._patience.within(now, is_within=self._connection.is_within_message, has_ended=pieces > 0)
         if drops:
-            _log.debug("guest %s: %d pieces of input dropped, the newest: %s", self._uuid, drops.total(), newest)
+            text = f"{drops.total()} pieces of input dropped, the newest: {newest}"
+            self._mentions.say(_log, logging.DEBUG, Kind.INPUT, text, now)
             self._budget.mistook(now, drops)
             self._store.tell(changes.GuestInputDropped(uuid=self._uuid, drops=drops))
         return pieces
@@ -245,10 +256,12 @@ class Dialogue:
 
     def _acknowledged(self, sequence: int, now: float) -> None:
         sent_at = self._sent.get(sequence)
-        if sent_at is None:
+        if sent_at is not None:
+            telemetry.GUEST_ROUND_TRIP.observe(now - sent_at)
+        rest = {number: at for number, at in self._sent.items() if number > sequence}
+        if len(rest) == len(self._sent) or sequence > self._connection.sent:
             return
-        telemetry.GUEST_ROUND_TRIP.observe(now - sent_at)
-        self._sent = {number: at for number, at in self._sent.items() if number > sequence}
+        self._sent = rest  # as the connection gives credit back: for all up to that number
         if self._metrics_sequence <= sequence:
             self._metrics_sequence = 0
         self._patience.acknowledged(now, all_of_it=not self._sent)
@@ -256,7 +269,8 @@ class Dialogue:
     def _answered(self, number: int, answer: str) -> None:
         domain = self._store.world.domains.get(self._uuid)
         notice = next((n for n in domain.notices if n.number == number), None) if domain is not None else None
-        if notice is None or notice.answer == answer:  # of another host's, or said before
+        if notice is None or notice.answer in (answer, *LAST_ANSWERS):
+            telemetry.GUEST_ANSWERS_DROPPED.labels("unknown" if notice is None else "again").inc()
             return
         telemetry.NOTICES_ANSWERED.labels(notice.kind, answer).inc()
         self._store.tell(changes.NoticeAnswered(uuid=self._uuid, number=number, answer=answer))

@@ -60,11 +60,13 @@ class Patience:
         self._told_at: float | None = None  # the oldest that is not acknowledged
         self._within_since: float | None = None
         self._is_open = False
+        self._has_spoken = False  # a line that has carried something is not wedged as those are that carry nothing
 
     def heard(self, now: float, *, is_open: bool) -> None:
         """A valid message came, and the session is open after it, or is not."""
         self._heard_at = now
         self._is_open = is_open
+        self._has_spoken = True
         if is_open:
             self._greetings.reset()
 
@@ -111,7 +113,7 @@ class Patience:
             raise LineDown(f"nothing acknowledged for {self._silent_seconds:g} s")
         if now - self._heard_at < self._limit_seconds():
             return
-        is_blind = self._greetings.reconnects < BLIND_RECONNECTS
+        is_blind = not self._has_spoken and self._greetings.reconnects < BLIND_RECONNECTS
         if self._is_open or is_blind or circumstances.is_open_in_guest:
             limit = self._limit_seconds()
             self._greetings.reconnects += not self._is_open
@@ -119,4 +121,6 @@ class Patience:
         self._heard_at = now  # nobody has the port open: nothing to heal
 
     def _limit_seconds(self) -> float:
-        return self._silent_seconds if self._is_open else self._greetings.seconds
+        if self._is_open:
+            return self._silent_seconds
+        return MOST_GREETING_SECONDS if self._has_spoken else self._greetings.seconds

@@ -12,7 +12,7 @@ from typing import NoReturn
 from hostd import telemetry
 from hostd.config import GuestSettings
 from hostd.guests.line import Line, name_of, prefix_of
-from hostd.guests.session import Post, attend
+from hostd.guests.session import Conduct, Post, attend
 from hostd.hypervisor.process import pid_file, pid_folder
 from hostd.model import changes
 from hostd.model.world import World
@@ -27,16 +27,20 @@ async def keep(post: Post, supervisor: Supervisor) -> NoReturn:
     """Run for ever: begin and end sessions as domains come, go and move their channels."""
     store = post.store
     attended: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by UUID: the socket's path, who attends
+    conducts: dict[str, Conduct] = {}  # of all domains that there are, attended to or not
     async with asyncio.TaskGroup() as group:
         try:
             async for world in store.worlds(*WHO_IS_THERE):
                 wanted = _wanted(world)
+                for uuid in conducts.keys() - world.domains.keys():
+                    del conducts[uuid]
                 for uuid in [u for u, (path, _) in attended.items() if wanted.get(u) != path]:
                     attended.pop(uuid)[1].cancel()
                     store.tell(changes.GuestLost(uuid=uuid, is_retried=False))
                 for number, uuid in enumerate(sorted(wanted.keys() - attended.keys()), start=1):
                     line = _line(world, uuid, post.settings, supervisor)
-                    attended[uuid] = (line.path, group.create_task(attend(post, line), name=f"guest {uuid}"))
+                    conduct = conducts.setdefault(uuid, Conduct(post, uuid))
+                    attended[uuid] = (line.path, group.create_task(attend(post, line, conduct), name=f"guest {uuid}"))
                     if number % MOST_AT_ONCE == 0:
                         await asyncio.sleep(0)
                 telemetry.GUEST_CHANNELS.labels(world.connection.name).set(len(attended))

@@ -20,6 +20,7 @@ from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
 from hostd.guests.line import NotOpened, Outcome
+from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.history.taking import Taken
 from hostd.model import changes
@@ -31,7 +32,6 @@ _log = logging.getLogger(__name__)
 
 HISTORY_SECONDS = 2.0  # a history that takes longer to say what it has is not there yet
 READ_BYTES = 4 * 1024  # at most this is decoded before other guests have their turn; QEMU's own helpings
-MOST_REST_SECONDS = 2.0  # a debt that is longer is paid in several
 MAX_UNREAD_BYTES = 2 * READ_BYTES  # what has been read and not looked at; past it, reading waits
 MAX_UNSENT_BYTES = 64 * 1024  # a guest that does not read may hold this much of our memory
 
@@ -73,81 +73,101 @@ class Way(Protocol):
         """A connected socket. Raises `OSError` if it cannot be had."""
 
 
+class Conduct:
+    """What a guest has done so far that it is held to: a restart of its domain does not wipe it out."""
+
+    def __init__(self, post: Post, uuid: str) -> None:
+        self.budget = Budget()
+        self.labels = Labels(post.allowance, post.settings.max_series_per_guest)
+        self.mentions = Mentions(uuid)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How one guest has fared so far, which a new connection does not change."""
 
-    budget: Budget
-    labels: Labels
+    conduct: Conduct
     greetings: Greetings
     retry: Backoff
 
 
-def standing_of_a_newcomer(post: Post) -> Standing:
-    """Nothing is known against it."""
-    labels = Labels(post.allowance, post.settings.max_series_per_guest)
+def newcomer(conduct: Conduct) -> Standing:
+    """At the beginning of a line."""
     retry = Backoff(first_seconds=0.5, most_seconds=30.0)
-    return Standing(budget=Budget(), labels=labels, greetings=Greetings(), retry=retry)
+    return Standing(conduct=conduct, greetings=Greetings(), retry=retry)
 
 
-async def attend(post: Post, way: Way) -> NoReturn:
+async def attend(post: Post, way: Way, conduct: Conduct | None = None) -> NoReturn:
     """Keep a session with the guest at the end of `way`, until cancelled."""
-    standing, told = standing_of_a_newcomer(post), ""
+    standing, told = newcomer(conduct or Conduct(post, way.uuid)), ""
     while True:
         told = await attend_once(post, way, standing, told)
         await asyncio.sleep(standing.retry.wait_seconds())
 
 
 async def attend_once(post: Post, way: Way, standing: Standing, told: str = "", *, is_retried: bool = True) -> str:
-    """Over one connection, and its quarantine if it earns one; what was told of why it could not be had, if it was."""
-    uuid = way.uuid
+    """Over one connection, and its quarantine if it earns one; the last thing that was said of its opening."""
+    # A group that is cancelled in the moment that its task fails tells only of the failure: this one's never fails.
+    async with asyncio.TaskGroup() as group:
+        once = group.create_task(_once(post, way, standing, told), name=f"guest {way.uuid} once")
+    post.store.tell(changes.GuestLost(uuid=way.uuid, is_retried=is_retried))
+    if standing.conduct.budget.fault is not None:
+        await _quarantine(post, way.uuid, standing.conduct)
+    return once.result()
+
+
+async def _once(post: Post, way: Way, standing: Standing, told: str) -> str:
+    """To its end, whatever that is."""
+    mentions = standing.conduct.mentions
     try:
         async with way.opened() as channel:
-            await _converse(post, uuid, channel, standing)
+            await _converse(post, way.uuid, channel, standing)
     except* LineDown as downs:
-        _log.debug("guest %s: %s", uuid, downs.exceptions[0])  # a guest can bring this about as often as it likes
+        mentions.say(_log, logging.DEBUG, Kind.DOWN, str(downs.exceptions[0]), _now())
     except* OSError as errors:
-        told = _tell_of(errors.exceptions[0], way, told)
+        told = _tell_of(errors.exceptions[0], way, mentions, told)
     except* Exception:  # noqa: BLE001 - the boundary: a guest may cost its own session, never the daemon
         telemetry.GUEST_SESSION_FAULTS.inc()
-        _log.exception("guest %s: the session failed in a way nobody foresaw", uuid)
-    post.store.tell(changes.GuestLost(uuid=uuid, is_retried=is_retried))
-    if standing.budget.fault is not None:
-        await _quarantine(post, uuid, standing.budget)
+        text = "the session failed in a way nobody foresaw"
+        mentions.say(_log, logging.ERROR, Kind.FAILED, text, _now(), has_traceback=True)
     return told
 
 
-def _tell_of(error: Exception, way: Way, told: str) -> str:
+def _tell_of(error: Exception, way: Way, mentions: Mentions, told: str) -> str:
     """Once a reason: an operator has to see a socket that hostd may not open. That a domain went away is ordinary."""
     why = str(error)
     if why != told:
         is_ordinary = isinstance(error, NotOpened) and error.outcome in (Outcome.ABSENT, Outcome.REFUSED)
-        _log.log(logging.INFO if is_ordinary else logging.WARNING, "guest %s: channel %s: %s", way.uuid, way.path, why)
+        level = logging.INFO if is_ordinary else logging.WARNING
+        mentions.say(_log, level, Kind.OPENING, f"channel {way.path}: {why}", _now())
     return why
 
 
-async def _quarantine(post: Post, uuid: str, budget: Budget) -> None:
-    assert budget.fault is not None
-    fault = budget.fault.value
-    seconds = budget.quarantine(asyncio.get_running_loop().time())
-    _log.warning("guest %s: in quarantine for %g s: too much of %s", uuid, seconds, fault)
+async def _quarantine(post: Post, uuid: str, conduct: Conduct) -> None:
+    assert conduct.budget.fault is not None
+    fault = conduct.budget.fault.value
+    seconds = conduct.budget.quarantine(_now())
+    text = f"in quarantine for {seconds:g} s: too much of {fault}"
+    conduct.mentions.say(_log, logging.WARNING, Kind.QUARANTINE, text, _now())
     post.store.tell(changes.GuestQuarantined(uuid=uuid, fault=fault))
-    await asyncio.sleep(seconds)
-    post.store.tell(changes.GuestReleased(uuid=uuid))
+    try:
+        await asyncio.sleep(seconds)
+    finally:  # its domain may end meanwhile
+        post.store.tell(changes.GuestReleased(uuid=uuid))
 
 
 async def _converse(post: Post, uuid: str, channel: socket.socket, standing: Standing) -> None:
-    loop = asyncio.get_running_loop()
+    loop, conduct = asyncio.get_running_loop(), standing.conduct
     transport, wire = await loop.create_connection(_Wire, sock=channel)
     try:
         patience = Patience(standing.greetings, patience_with(post.settings), loop.time())
-        dialogue = Dialogue(post.store, uuid, post.settings, patience, standing.budget, standing.labels)
+        dialogue = Dialogue(post.store, uuid, post.settings, patience, conduct.budget, conduct.labels, conduct.mentions)
         session = _Session(post, uuid, wire, dialogue, standing)
         async with asyncio.TaskGroup() as group:
             group.create_task(session.talk(), name=f"guest {uuid} talk")
             group.create_task(session.ask(), name=f"guest {uuid} history")
     finally:
-        standing.labels.release()
+        conduct.labels.release()
         transport.abort()
 
 
@@ -248,8 +268,9 @@ class _Session:
         self._uuid = uuid
         self._wire = wire
         self._dialogue = dialogue
-        self._budget = standing.budget
+        self._budget = standing.conduct.budget
         self._retry = standing.retry
+        self._spoken_seconds = 0.0  # of CPU, that the guest has yet to pay for
         self._asked = asyncio.Event()
 
     async def talk(self) -> NoReturn:
@@ -260,7 +281,7 @@ class _Session:
 
         """
         while True:
-            self._wire.write(self._dialogue.speak(_now(), time.time()))
+            self._speak()
             data = await self._wire.read(self._dialogue.wakes_at())
             if data:
                 await self._hear(data)
@@ -279,16 +300,22 @@ class _Session:
                     await self._keep(question)
                 self._wire.poke()
 
+    def _speak(self) -> None:
+        began = time.thread_time()
+        self._wire.write(self._dialogue.speak(_now(), time.time()))
+        self._spoken_seconds += time.thread_time() - began
+
     async def _hear(self, data: bytes) -> None:
         began = time.thread_time()
         pieces = self._dialogue.hear(data, _now(), time.time())
-        spent = time.thread_time() - began
-        wait = self._budget.read(_now(), bytes_=len(data), frames=pieces, decoding_seconds=spent)
+        spent = self._spoken_seconds + time.thread_time() - began
+        self._spoken_seconds = 0.0
+        rest = self._budget.read(_now(), bytes_=len(data), frames=pieces, decoding_seconds=spent)
         if self._budget.fault is not None:
             raise LineDown(f"too much of {self._budget.fault.value}")
-        if wait:
-            self._post.store.tell(changes.GuestThrottled(uuid=self._uuid, seconds=min(wait, MOST_REST_SECONDS)))
-            await self._wire.rest(min(wait, MOST_REST_SECONDS))
+        if rest:
+            self._post.store.tell(changes.GuestThrottled(uuid=self._uuid, seconds=rest))
+            await self._wire.rest(rest)
 
     async def _welcome(self, question: Greeted) -> None:
         history, journal = self._post.history, question.hello.journal

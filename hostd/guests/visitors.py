@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from hostd import telemetry
 from hostd.config import ConfigError
-from hostd.guests.session import Post, Standing, attend_once, standing_of_a_newcomer
+from hostd.guests.session import Conduct, Post, attend_once, newcomer
 from hostd.model.domain import Domain
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def listening(port: int) -> socket.socket:
 async def keep(posts: Sequence[Post], listener: socket.socket) -> NoReturn:
     """Run for ever: have a session with whoever comes from one of our domains."""
     loop = asyncio.get_running_loop()
-    standings: dict[str, Standing] = {}  # by UUID, and so is the next
+    conducts: dict[str, Conduct] = {}  # by UUID, and so is the next
     visits: dict[str, asyncio.Task[str]] = {}
     with listener:
         async with asyncio.TaskGroup() as group:
@@ -77,9 +77,9 @@ async def keep(posts: Sequence[Post], listener: socket.socket) -> NoReturn:
                 uuid = domain.uuid
                 if uuid in visits:
                     visits[uuid].cancel()
-                standing = standings.setdefault(uuid, standing_of_a_newcomer(post))
+                conduct = conducts.get(uuid) or conducts.setdefault(uuid, Conduct(post, uuid))
                 visit = _Visit(uuid, f"vsock:{cid}:{port}", channel)
-                hearing = attend_once(post, visit, standing, is_retried=False)
+                hearing = attend_once(post, visit, newcomer(conduct), is_retried=False)
                 visits[uuid] = group.create_task(hearing, name=f"guest {uuid} over vsock")
     raise AssertionError("guests do not cease to come")
 

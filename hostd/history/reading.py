@@ -1,5 +1,6 @@
 """Lists what is in the history's file, while hostd writes it or after it has ended: `hostd events`."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from hostd import log
 from hostd.history.schema import VERSION, VERSION_PRAGMA
 
 BUSY_SECONDS = 5.0
@@ -63,13 +65,13 @@ def newest(path: Path, *, domain: str | None = None, limit: int) -> list[Recorde
 
 
 def as_json(events: list[Recorded]) -> Iterator[str]:
-    """One object a line."""
-    return (msgspec.json.encode(event).decode() for event in events)
+    """One object a line, in ASCII: what a terminal would obey is escaped as JSON does it."""
+    return (json.dumps(msgspec.to_builtins(event)) for event in events)
 
 
 def as_table(events: list[Recorded]) -> Iterator[str]:
-    """One line an event for people, times in UTC."""
-    rows = [("TIME", "DOMAIN", "SEVERITY", "KIND", "TEXT"), *(_cells(event) for event in events)]
+    """One line an event for people, times in UTC; nothing that a terminal would obey."""
+    rows = [("TIME", "DOMAIN", "SEVERITY", "KIND", "TEXT"), *(tuple(map(log.harmless, _cells(e))) for e in events)]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         yield "  ".join([cell.ljust(width) for cell, width in zip(row, widths, strict=False)] + [row[4]]).rstrip()

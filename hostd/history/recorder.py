@@ -118,7 +118,11 @@ class History:
         request = _Request(uuid, name, journal, events, at)
         self._requests.append(request)
         self._has_requests.set()
-        return await request.answer
+        try:
+            return await request.answer
+        except asyncio.CancelledError:
+            request.events = ()  # while a disk stands still, guests that come and go would leave all of theirs here
+            raise
 
     async def run(self) -> NoReturn:
         """Write until cancelled."""

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from protocol.messages import Event
 
+MOST_SKIPPED = (
+    1_000_000  # that one gap counts for: a guest may make it as wide as numbers go, and all share the counter
+)
 MAX_JOURNALS = 16  # of one domain that are known: a guest makes a new one after it was reverted, and may do so for ever
 
 
@@ -89,7 +92,7 @@ def sort_out(events: Sequence[Event], highest: int | None, allowed: int) -> Take
         elif held_back or len(new) >= allowed:
             held_back += 1
         else:
-            skipped += event.number - reached - 1 if highest is not None or new else 0
+            skipped += min(event.number - reached - 1, MOST_SKIPPED) if highest is not None or new else 0
             reached = event.number
             new.append(event)
     return Taken(new=tuple(new), highest=reached, duplicates=duplicates, skipped=skipped, held_back=held_back)

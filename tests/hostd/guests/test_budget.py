@@ -1,6 +1,7 @@
 """What a guest may cost, with a clock that a test sets."""
 
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -51,10 +52,23 @@ def test_who_spends_more_than_the_reserve_waits_until_the_debt_is_paid(what: str
 
 def test_who_is_in_debt_for_long_belongs_in_quarantine() -> None:
     its = Budget()
-    now = flood(its, now=0.0, seconds=budget.THROTTLED_SECONDS)
+    now = flood(its, now=0.0, seconds=budget.RESTS_RESERVE_SECONDS)
     assert its.fault is None
-    flood(its, now=now, seconds=budget.THROTTLED_SECONDS)
+    flood(its, now=now, seconds=budget.RESTS_RESERVE_SECONDS)
     assert its.fault is Fault.FLOOD
+
+
+def test_a_flood_with_a_pause_now_and_then_is_a_flood() -> None:
+    its, now = Budget(), 0.0
+    for _ in range(10):
+        now = flood(its, now=now, seconds=5.0) + 1.5
+    assert its.fault is Fault.FLOOD
+
+
+def test_a_debt_that_is_long_is_paid_in_several_rests() -> None:
+    its = Budget()
+    assert spend(its, 0.0, decoding_seconds=60.0) == budget.MOST_REST_SECONDS
+    assert spend(its, budget.MOST_REST_SECONDS) == budget.MOST_REST_SECONDS
 
 
 def test_a_burst_now_and_then_is_no_fault() -> None:
@@ -116,3 +130,21 @@ def test_after_a_quarantine_a_guest_may_greet_and_report() -> None:
 
 def test_every_fault_is_a_label_of_the_metric() -> None:
     assert {fault.value for fault in Fault} == set(FAULT_KINDS)
+
+
+def test_the_page_for_operators_says_what_a_guest_may_cost() -> None:
+    rows = [
+        (budget.BYTES_PER_SECOND, budget.BYTES_RESERVE),
+        (budget.FRAMES_PER_SECOND, budget.FRAMES_RESERVE),
+        (budget.DECODING_SECONDS_PER_SECOND, budget.DECODING_RESERVE_SECONDS),
+        (budget.MISTAKES_PER_SECOND, budget.MISTAKES_RESERVE),
+        (budget.SESSIONS_PER_SECOND, budget.SESSIONS_RESERVE),
+        (budget.RESTS_PER_SECOND, budget.RESTS_RESERVE_SECONDS),
+    ]
+    page = (Path(__file__).parents[3] / "docs/hostile-guests.md").read_text()
+    table = page.partition("| what | rate")[2].partition("\n\n")[0].splitlines()[2:]
+    told = [tuple(float(cell) for cell in line.split("|")[2:4]) for line in table]
+    assert told == rows
+    assert f"up to {budget.MOST_REST_SECONDS:g} s at a time" in page
+    assert f"for {budget.QUARANTINE_FIRST_SECONDS:g} s, and each time for twice as long, up to" in page
+    assert f"up to {budget.QUARANTINE_MOST_SECONDS:g} s, until it has been good for {budget.GOOD_SECONDS:g} s" in page

@@ -11,6 +11,7 @@ from hostd.guests import dialogue, patience
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, patience_with
 from hostd.guests.labels import Allowance, Labels
+from hostd.guests.mentions import Mentions
 from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.model import changes
 from hostd.model.domain import Domain
@@ -43,7 +44,9 @@ class Talk:
         """The host opens the line anew."""
         settings = GuestSettings(report_interval_seconds=INTERVAL)
         its_patience = Patience(self.greetings, patience_with(settings), self.now)
-        self.dialogue = Dialogue(self.store, UUID, settings, its_patience, Budget(), Labels(Allowance(10_000), 400))
+        self.dialogue = Dialogue(
+            self.store, UUID, settings, its_patience, Budget(), Labels(Allowance(10_000), 400), Mentions(UUID)
+        )
 
     def at(self, seconds_later: float) -> Sent:
         """That much later, with nothing heard in between; what the host then says."""
@@ -249,6 +252,15 @@ def test_after_goodbye_the_guest_is_asked_again_after_an_interval(talk: Talk) ->
     assert talk.say(Goodbye(reason="ends")) == []
     assert talk.at(INTERVAL - 1) == []
     assert [type(message) for message in talk.at(2)] == [HelloRequest]
+
+
+def test_a_line_that_has_carried_something_is_not_opened_anew_for_an_agent_that_is_away_for_a_while() -> None:
+    talk = Talk(is_open_in_guest=False)
+    talk.begin()
+    talk.say(Goodbye(reason="ends"))
+    for _ in range(20):
+        talk.at(GREETING)
+    assert [type(message) for message in talk.say(HELLO)] == [Welcome, Metrics]
 
 
 def test_a_guest_that_was_refused_is_left_alone_for_long(talk: Talk) -> None:

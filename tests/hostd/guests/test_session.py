@@ -1,5 +1,6 @@
 """A session with a guest over a real socket: greeted, told, heard, and everything a guest may do wrong."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -9,8 +10,9 @@ import pytest
 
 from hostd import telemetry
 from hostd.config import GuestSettings
-from hostd.guests import budget, dialogue, patience
+from hostd.guests import budget, dialogue, patience, session
 from hostd.guests.line import Line as HostsLine
+from hostd.guests.patience import LineDown
 from hostd.guests.session import attend
 from hostd.model.domain import Domain, Guest
 from hostd.model.world import World
@@ -23,7 +25,7 @@ from tests.hostd.guests.conftest import post
 from tests.support.builders import HELLO, REPORT, UUID, channel, facts, world
 from tests.support.guest import Line, Qemu, qemu_at
 from tests.support.hostile_bytes import NUMBERS, chunk, forged
-from tests.support.running import running
+from tests.support.running import GENEROUS_SECONDS, running
 
 SETTINGS = GuestSettings(report_interval_seconds=0.1)
 
@@ -168,6 +170,17 @@ def test_every_reason_to_drop_has_an_example_but_the_one_a_guest_cannot_bring_ab
     assert {reason for reason, _ in BAD_INPUT} == set(DropReason) - elsewhere - impossible
 
 
+async def test_an_acknowledgement_is_for_all_before_it_whatever_it_names(store: Store, qemu: Qemu) -> None:
+    line = await qemu.line()
+    await line.greet(replace(HELLO, window=4, journal=7))
+    _, metrics = await line.hear(Metrics)
+    await line.say(Ack(sequence=metrics + 1))  # nothing has that number: credit for nothing
+    await line.say(Report(cpus=1))
+    await until(store, lambda g: g.report == Report(cpus=1))
+    await line.say(Ack(sequence=metrics))
+    await line.hear(Metrics)
+
+
 async def test_a_frame_that_comes_twice_is_taken_once(store: Store, qemu: Qemu) -> None:
     line = await qemu.line()
     await line.greet()
@@ -310,6 +323,23 @@ async def test_an_error_that_nobody_foresaw_costs_that_session_and_is_counted(
     await again.greet()
     await again.hear(Metrics)
     assert telemetry.REGISTRY.get_sample_value("hostd_guest_session_faults_total") == before + 1
+
+
+async def test_a_session_that_fails_in_the_moment_that_it_is_ended_is_ended(
+    qemu: Qemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(world(Domain(facts=facts(channel=channel(str(qemu.path))))))
+    line = HostsLine(path=str(qemu.path), uuid=UUID)
+    async with asyncio.TaskGroup() as group:
+        attending: asyncio.Task[None] = group.create_task(attend(post(store, SETTINGS), line))
+
+        async def fail(_: object) -> None:
+            attending.cancel()
+            raise LineDown("in the same moment")
+
+        monkeypatch.setattr(session._Session, "ask", fail)
+        await asyncio.wait([attending], timeout=GENEROUS_SECONDS)
+        assert attending.cancelled()
 
 
 async def test_a_socket_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:

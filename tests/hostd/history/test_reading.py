@@ -33,6 +33,16 @@ async def test_a_domain_is_found_by_its_name_and_uuid(path: Path) -> None:
         assert [recorded.text for recorded in reading.newest(path, domain=domain, limit=9)] == texts
 
 
+async def test_a_domain_is_listed_without_what_a_terminal_would_obey(path: Path) -> None:
+    async with recording(path) as history:
+        await history.take("u", 5, [event(1, "a\u202eb")], 1e9, name="web\x9b2J\x1b[2J")
+    events = reading.newest(path, limit=9)
+    (_, line), (document,) = reading.as_table(events), reading.as_json(events)
+    assert (line.isprintable(), document.isascii(), "\x1b" in document) == (True, True, False)
+    assert "web\\x9b2J\\x1b[2J" in line
+    assert json.loads(document)["domain_name"] == "web\x9b2J\x1b[2J"
+
+
 async def test_the_command_prints_a_table_or_json(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

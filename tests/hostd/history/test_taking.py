@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostd.history.taking import MAX_JOURNALS, Allowance, Marks, sort_out
+from hostd.history.taking import MAX_JOURNALS, MOST_SKIPPED, Allowance, Marks, sort_out
 from protocol.messages import Event
 
 
@@ -23,6 +23,11 @@ def test_the_same_number_twice_in_one_message_is_taken_once() -> None:
 def test_numbers_that_never_came_are_counted_unless_the_journal_is_new_to_this_host() -> None:
     assert sort_out(events(5, 8), 2, allowed=9).skipped == 4
     assert sort_out(events(5, 8), None, allowed=9).skipped == 2
+
+
+def test_a_gap_as_wide_as_numbers_go_does_not_spoil_the_counter_that_all_share() -> None:
+    taken = sort_out(events(2**63 - 1), 1, 10)
+    assert (taken.highest, taken.skipped) == (2**63 - 1, MOST_SKIPPED)
 
 
 def test_what_is_over_the_allowance_is_not_acknowledged() -> None:
