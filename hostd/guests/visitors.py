@@ -67,6 +67,8 @@ async def keep(posts: Sequence[Post], listener: socket.socket) -> NoReturn:
         async with asyncio.TaskGroup() as group:
             while True:
                 channel, (cid, port) = await loop.sock_accept(listener)
+                for uuid in conducts.keys() - {uuid for post in posts for uuid in post.store.world.domains}:
+                    del conducts[uuid]
                 post, domain = next(_owners(posts, cid), (posts[0], None))
                 outcome = "stranger" if domain is None else _judge(domain, port)
                 telemetry.GUEST_CONNECTS.labels(post.store.world.connection.name, outcome).inc()
