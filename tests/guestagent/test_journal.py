@@ -16,7 +16,7 @@ import pytest
 from guestagent.event import BadEvent
 from guestagent.journal import RETRY_SECONDS, Journal
 from guestagent.ring import Limits
-from guestagent.shelf import DAMAGED, LOCKED, MISSING, UNUSABLE, Shelf
+from guestagent.shelf import _LAYOUTS, DAMAGED, LOCKED, MISSING, UNUSABLE, Shelf
 from protocol.messages import Detail
 from tests.guestagent.host import soon
 
@@ -260,6 +260,25 @@ async def test_a_newer_agents_file_is_left_alone(path: Path) -> None:
         assert journal.failures == {UNUSABLE: 1}
     with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+async def test_a_file_of_the_first_layout_is_taken_up(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for statement in _LAYOUTS[0]:
+            database.execute(statement)
+        database.execute("INSERT INTO state VALUES (7, 1, 0, 0, '{}')")
+        database.execute("INSERT INTO event VALUES (1, 'a', 'info', 'old', '[]', NULL, 0)")
+        database.execute("PRAGMA user_version=1")
+        database.commit()
+    async with opened(path) as journal:
+        await soon(journal.append("a", "info", "new"))
+        await welcomed(journal)
+        old, new = journal.unacknowledged(limit=9, max_bytes=1 << 20)
+        assert (journal.id, old.text, old.token, new.token is None) == (7, "old", None, False)
+    async with opened(path) as journal:
+        await welcomed(journal)
+        assert [event.token for event in journal.unacknowledged(limit=9, max_bytes=1 << 20)] == [None, new.token]
 
 
 async def test_a_guest_without_sqlite_remembers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
