@@ -16,16 +16,11 @@ from hostd.model.stats import Control, ControlState, DomainState, DomainStats, P
 from hostd.model.world import GAP, World
 from protocol.errors import DropReason
 from tests.support.builders import (
-    CONNECTION_FACTS,
-    DETAILS,
     EVENT,
     HELLO,
-    HOST,
     NOTICE,
     OTHER_UUID,
-    PROCESS,
     REPORT,
-    STATS,
     UUID,
     channel,
     facts,
@@ -35,6 +30,9 @@ from tests.support.builders import (
     unconnected,
     world,
 )
+from tests.support.hosts import CONNECTION_FACTS, HOST
+from tests.support.numbers import PROCESS, STATS
+from tests.support.particulars import DETAILS
 
 SAMPLE = Sample(stats=STATS, has_answered=True, control=Control(state=ControlState.JOB, seconds=2.0))
 UNANSWERED = Sample(
