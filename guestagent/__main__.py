@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from guestagent import __version__
 
 if TYPE_CHECKING:
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no other name
 
 PORT_NAME = "io.virtwire.agent.0"
 SOCKET = "/run/virtwire/guestagent.sock"

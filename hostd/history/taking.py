@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from protocol.bucket import Bucket, full
 from protocol.messages import Event
 
 MAX_JOURNALS = 16  # of one domain that are known: a guest makes a new one after it was reverted, and may do so for ever
@@ -77,22 +78,17 @@ class Allowance:
 
     per_second: float
     at_once: int
-    _left: dict[str, tuple[float, float]] = field(default_factory=dict)  # and since when
+    _of: dict[str, Bucket] = field(default_factory=dict)
 
     def take(self, uuid: str, wanted: int, now: float) -> int:
         """How many of those it may have; they are used up."""
-        granted = min(wanted, int(self._now(uuid, now)))
-        self._left[uuid] = (self._now(uuid, now) - granted, now)
-        return granted
+        if uuid not in self._of:
+            self._of[uuid] = full(self.per_second, self.at_once, now)
+        return self._of[uuid].grant(now, wanted)
 
     def forget_full(self, now: float) -> None:
         """Forget who has not sent anything for long."""
-        for uuid in [uuid for uuid in self._left if self._now(uuid, now) >= self.at_once]:
-            del self._left[uuid]
-
-    def _now(self, uuid: str, now: float) -> float:
-        left, since = self._left.get(uuid, (float(self.at_once), now))
-        return min(float(self.at_once), left + max(0.0, now - since) * self.per_second)
+        self._of = {uuid: bucket for uuid, bucket in self._of.items() if bucket.fill(now) < self.at_once}
 
 
 def sort_out(events: Sequence[Event], known: Mark | None, allowed: int) -> Taken:

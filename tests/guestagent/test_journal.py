@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import sqlite3
 import stat
 import sys
@@ -19,9 +18,10 @@ from guestagent.ring import Limits
 from guestagent.shelf import _LAYOUTS, DAMAGED, LOCKED, MISSING, UNUSABLE, Shelf
 from protocol.messages import Detail
 from tests.guestagent.host import soon
+from tests.support.disks import no_file_longer_than
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 12
@@ -56,17 +56,6 @@ async def opened(path: Path | None, **more: Any) -> AsyncIterator[Journal]:  # n
         yield journal
     finally:
         await journal.close(60)
-
-
-@contextlib.contextmanager
-def no_file_longer_than(limit: int) -> Iterator[None]:
-    """What a full disk does to a file that has to grow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def written(path: Path, data: bytes) -> None:

@@ -16,7 +16,8 @@ import pytest
 from hostd.history import database
 from hostd.history.schema import MIGRATIONS
 from hostd.history.taking import MAX_JOURNALS, Mark
-from tests.hostd.history.histories import at_once, event, no_file_longer_than, recording, rows, value
+from tests.hostd.history.histories import at_once, event, recording, rows, value
+from tests.support.disks import no_file_longer_than
 from tests.support.running import until
 
 ROOT = Path(__file__).resolve().parents[3]

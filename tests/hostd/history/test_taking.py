@@ -106,4 +106,4 @@ def test_each_domain_has_an_allowance_that_comes_back() -> None:
     assert allowance.take("u", 9, 1.0) == 2
     assert allowance.take("u", 9, 0.5) == 0  # a clock that goes back gives nothing
     allowance.forget_full(100.0)
-    assert allowance._left == {}
+    assert allowance._of == {}
