@@ -193,3 +193,9 @@ def unconnected() -> World:
 def connected() -> Connection:
     """A connection that is up for the first time."""
     return replace(Connection(uri=URI), facts=CONNECTION_FACTS, connects=1)
+
+
+def only(known: World) -> Domain:
+    """The one domain of that World."""
+    (domain,) = known.domains.values()
+    return domain
