@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from guestagent import __version__
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no other name
 
 PORT_NAME = "io.virtwire.agent.0"
 SOCKET = "/run/virtwire/guestagent.sock"
@@ -13,6 +17,7 @@ NOTICES_SOCKET = "/run/virtwire/guestagent-notices.sock"
 HOOKS = "/etc/virtwire/hooks.d"
 EMIT_SOCKET = "/run/virtwire/guestagent-emit.sock"
 JOURNAL = "/var/lib/virtwire/guestagent.sqlite"
+
 
 _GET_HELP = """\
 exit codes:
@@ -85,9 +90,17 @@ def _parsed(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="guestagent", description=__doc__.partition(".")[0])
+    parser = argparse.ArgumentParser(prog="guestagent", description="This guest's line to its host.")
     parser.add_argument("--version", action="version", version=f"guestagent {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND", help="`guestagent COMMAND --help` says more"
+    )
+    for add in (_add_run, _add_get, _add_status, _add_notices, _add_emit):
+        add(commands)
+    return parser
+
+
+def _add_run(commands: _Commands) -> None:
     run = commands.add_parser(
         "run",
         help="report to the host, and keep what it says",
@@ -104,6 +117,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--port-name", metavar="NAME", default=PORT_NAME, help="the virtio port's name (%(default)s)")
     run.add_argument("--vsock", metavar="[CID:]PORT", help="without a virtio port, the host's vsock port")
     run.add_argument("--serial", metavar="PATH", help="without either, this serial line, such as /dev/ttyS1")
+    _add_socket(run)
+    run.add_argument(
+        "--notices-socket", metavar="PATH", default=NOTICES_SOCKET, help="where it answers `notices` (%(default)s)"
+    )
+    run.add_argument("--hooks", metavar="DIR", default=HOOKS, help="programs to run for each notice (%(default)s)")
+    _add_events(run)
+
+
+def _add_get(commands: _Commands) -> None:
     get = commands.add_parser(
         "get",
         help="print what the host said",
@@ -112,18 +134,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     get.add_argument("names", metavar="NAME", nargs="*", help="which values; all, if none is named")
     get.add_argument("--format", choices=("plain", "json", "prometheus"), default="plain")
-    status = _add_status(commands)
-    for command in (run, get, status):
-        command.add_argument("--socket", metavar="PATH", default=SOCKET, help="where the agent answers `get`")
-    run.add_argument("--notices-socket", metavar="PATH", default=NOTICES_SOCKET, help="where it answers `notices`")
-    run.add_argument("--hooks", metavar="DIR", default=HOOKS, help="programs to run for each notice (%(default)s)")
-    _add_notices(commands)
-    _add_events(run)
-    _add_emit(commands)
-    return parser
+    _add_socket(get)
 
 
-def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+def _add_socket(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--socket", metavar="PATH", default=SOCKET, help="where the agent answers `get` and `status` (%(default)s)"
+    )
+
+
+def _add_status(commands: _Commands) -> None:
     status = commands.add_parser(
         "status",
         help="print how the line to the host is",
@@ -131,25 +151,44 @@ def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     status.add_argument("--format", choices=("plain", "json"), default="plain")
-    return status
+    _add_socket(status)
 
 
-def _add_notices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_notices(commands: _Commands) -> None:
     notices = commands.add_parser("notices", help="print what the host told this guest to pay attention to")
     notices.add_argument("--follow", action="store_true", help="and what it tells from now on, until interrupted")
     notices.add_argument("--format", choices=("plain", "json"), default="plain")
-    notices.add_argument("--socket", metavar="PATH", default=NOTICES_SOCKET, help="where the agent answers `notices`")
+    notices.add_argument(
+        "--socket", metavar="PATH", default=NOTICES_SOCKET, help="where the agent answers (%(default)s)"
+    )
 
 
 def _add_events(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--emit-socket", metavar="PATH", default=EMIT_SOCKET, help="where the agent answers `emit`")
-    run.add_argument("--emit-group", metavar="NAME", help="a group that may hand in events, besides root")
-    run.add_argument("--journal", metavar="PATH", default=JOURNAL, help="keeps events for the host; empty: memory does")
-    run.add_argument("--journal-events", metavar="N", type=_count, default=1000, help="so many at most")
-    run.add_argument("--journal-bytes", metavar="N", type=_count, default=1 << 20, help="and so long all together")
+    run.add_argument(
+        "--emit-socket", metavar="PATH", default=EMIT_SOCKET, help="where it takes `emit`'s events (%(default)s)"
+    )
+    run.add_argument(
+        "--emit-group", metavar="NAME", help="a group that may hand in events, besides root and its own user"
+    )
+    run.add_argument(
+        "--journal",
+        metavar="PATH",
+        default=JOURNAL,
+        help="the file in which events wait for the host (%(default)s); empty: in memory",
+    )
+    run.add_argument(
+        "--journal-events",
+        metavar="N",
+        type=_count,
+        default=1000,
+        help="so many may wait (%(default)s); then the oldest go, and are counted",
+    )
+    run.add_argument(
+        "--journal-bytes", metavar="N", type=_count, default=1 << 20, help="and so many bytes of them (%(default)s)"
+    )
 
 
-def _add_emit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_emit(commands: _Commands) -> None:
     emit = commands.add_parser(
         "emit",
         help="tell the host that something happened",
@@ -158,9 +197,11 @@ def _add_emit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     emit.add_argument("kind", metavar="KIND", help="what happened, as in backup.failed: a-z, 0-9, '_', '.' and '-'")
     emit.add_argument("details", metavar="NAME=VALUE", nargs="*", help="what else there is to know; 16 at most")
-    emit.add_argument("--severity", metavar="S", default="info", help="info, warning or critical")
+    emit.add_argument("--severity", metavar="S", default="info", help="info (the default), warning or critical")
     emit.add_argument("--text", metavar="T", default="", help="a line for people")
-    emit.add_argument("--socket", metavar="PATH", default=EMIT_SOCKET, help="where the agent answers `emit`")
+    emit.add_argument(
+        "--socket", metavar="PATH", default=EMIT_SOCKET, help="where the agent takes events (%(default)s)"
+    )
 
 
 def _count(given: str) -> int:

@@ -74,6 +74,11 @@ class Conversation:
         self._acknowledge: int | None = None
         self._unlogged_drops = 0
         self._log_drops_at = -math.inf
+        self.counters = Counters()
+        self.greeting = Greeting(backoff)
+        self.reporting = Reporting(self.counters)
+        self.notices = Notices(self.counters)
+        self.delivery = Delivery(self.counters, journal)
         self._takers: Mapping[type[Any], Callable[[Any, float], None]] = {
             HelloRequest: lambda _, now: self.greet_again(now),
             Welcome: self._take_welcome,
@@ -81,13 +86,8 @@ class Conversation:
             Metrics: self._take_metrics,
             Refresh: lambda _, now: self.reporting.wanted(now),
             Notice: self._take_notice,
-            EventsTaken: lambda taken, now: self.delivery.confirm(taken.journal, taken.number, now),
+            EventsTaken: self.delivery.confirm,
         }
-        self.counters = Counters()
-        self.greeting = Greeting(backoff)
-        self.reporting = Reporting(self.counters)
-        self.notices = Notices(self.counters)
-        self.delivery = Delivery(self.counters, journal)
         self.metrics: Metrics | None = None
         self.metrics_at: float | None = None
         self.heard_at: float | None = None
@@ -204,7 +204,7 @@ class Conversation:
         self.reporting.welcomed(welcome.report_interval_seconds, now)
         self.greeting.heard(now, self.reporting.interval_seconds)
         if TAKES_EVENTS in welcome.capabilities:
-            self.delivery.welcomed(welcome.events_taken, now)
+            self.delivery.welcomed(welcome.events_taken, welcome.events_taken_token, now)
         _logger.info("the host welcomes this guest: a report every %g s", self.reporting.interval_seconds)
 
     def _take_metrics(self, metrics: Metrics, now: float) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, Protocol
 
 from protocol import schema
 from protocol.errors import RemoteProtocolError
-from protocol.messages import MAX_EVENTS, Event, Events
+from protocol.messages import MAX_EVENTS, Event, Events, EventsTaken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,11 +49,14 @@ class Journal(Protocol):
     def lost(self) -> Mapping[str, int]:
         """How many events were lost, by reason."""
 
-    def welcomed(self, taken: int | None) -> None:
+    def is_ours(self, number: int, token: int | None) -> bool:
+        """Whether the host can have that event from this guest's present past; if not, tell it all the same."""
+
+    def welcomed(self, taken: int | None, token: int | None = None) -> None:
         """A session began; the host has taken up to `taken` of this journal, or does not know it (`None`)."""
 
-    def acknowledge(self, number: int) -> None:
-        """The host has everything up to `number`."""
+    def acknowledge(self, number: int, token: int | None = None) -> None:
+        """The host has everything up to `number`, the event of that `token`."""
 
     def parted(self) -> None:
         """The session is over."""
@@ -94,14 +97,14 @@ class Delivery:
             self._journal_id = self.journal.id
             self._taken = self._refused_up_to = 0
 
-    def welcomed(self, taken: int | None, now: float) -> None:
+    def welcomed(self, taken: int | None, token: int | None, now: float) -> None:
         """A session has begun, with a host that has all up to `taken`: what it may lack is sent anew."""
         if self.journal is None:
             return
         self._is_met = True
-        self.journal.welcomed(taken)
-        if taken is not None and taken <= self.journal.last:
+        if taken is not None and taken <= self.journal.last and self.journal.is_ours(taken, token):
             self._taken = max(self._taken, taken)
+        self.journal.welcomed(taken, token)
         self._begin_batch(now)
 
     def end_session(self) -> None:
@@ -117,13 +120,19 @@ class Delivery:
         if self._is_met and self._sent_up_to <= self._taken:
             self.at = min(self.at, now)
 
-    def confirm(self, journal: int, number: int, now: float) -> None:
+    def confirm(self, taken: EventsTaken, now: float) -> None:
         """The host has the events of that journal up to this number: never more than it was sent."""
-        number = min(number, self._sent_up_to)
-        if self.journal is None or journal != self.journal.id or number <= self._taken:
+        if self.journal is None or taken.journal != self.journal.id:
+            return
+        if not self.journal.is_ours(taken.number, taken.token):
+            self.at = math.inf  # until the journal has found a new name
+            self.journal.acknowledge(taken.number, taken.token)
+            return
+        number = min(taken.number, self._sent_up_to)
+        if number <= self._taken:
             return
         self._taken = number
-        self.journal.acknowledge(number)
+        self.journal.acknowledge(number, taken.token if number == taken.number else None)
         self._begin_batch(now)
 
     def next_batch(self, now: float) -> Events | None:

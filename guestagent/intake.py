@@ -15,18 +15,19 @@ import os
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from guestagent import local
 from guestagent.event import BadEvent
 from guestagent.journal import JournalBusy
+from protocol.bucket import full
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from guestagent.journal import Journal
+    from protocol.bucket import Bucket
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_CLIENTS = 16
@@ -50,12 +51,6 @@ class _Refused(Exception):  # noqa: N818 - named for what is so
         self.code = code
 
 
-@dataclass
-class _Allowance:
-    left: float
-    at: float
-
-
 class Rate:
     """How much each user may still hand in."""
 
@@ -63,7 +58,7 @@ class Rate:
         self._per_second = per_second
         self._at_once = at_once
         self._clock = clock
-        self._users: dict[int, _Allowance] = {}
+        self._users: dict[int, Bucket] = {}
 
     def takes(self, user: int) -> bool:
         """Whether one more is within it; it is used up then."""
@@ -71,11 +66,8 @@ class Rate:
         known = self._users.pop(user, None)
         if known is None and len(self._users) >= MAX_USERS:
             self._users.pop(next(iter(self._users)))  # who has not come for longest has most of it back
-        known = known or _Allowance(self._at_once, now)
-        left = min(float(self._at_once), known.left + (now - known.at) * self._per_second)
-        is_within = left >= 1
-        self._users[user] = _Allowance(left - is_within, now)
-        return is_within
+        self._users[user] = known or full(self._per_second, self._at_once, now)
+        return self._users[user].take(now, 1)
 
 
 class Intake:

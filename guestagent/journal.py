@@ -96,7 +96,7 @@ class Journal:
 
     @property
     def id(self) -> int:
-        """Which journal the numbers belong to; changes if `welcomed` finds that the guest was reverted."""
+        """Which journal the numbers belong to; changes when what the host has shows that the guest was reverted."""
         return self._ring.id
 
     @property
@@ -156,14 +156,18 @@ class Journal:
         is_durable = await self._done(change)
         return Receipt(numbers[0], is_durable=is_durable)
 
-    def welcomed(self, taken: int | None) -> None:
-        """A session began; the host has taken up to `taken` of this journal, or does not know it (`None`)."""
-        self._soon(lambda ring: ring.meet(taken))
+    def is_ours(self, number: int, token: int | None) -> bool:
+        """Whether the host can have that event from this guest's present past; if not, tell it all the same."""
+        return self._ring.is_ours(number, token)
 
-    def acknowledge(self, number: int) -> None:
-        """The host has everything up to `number`."""
+    def welcomed(self, taken: int | None, token: int | None = None) -> None:
+        """A session began; the host has taken up to `taken` of this journal, or does not know it (`None`)."""
+        self._soon(lambda ring: ring.meet(taken, token))
+
+    def acknowledge(self, number: int, token: int | None = None) -> None:
+        """The host has everything up to `number`, the event of that `token`."""
         meant = self.id  # the thread may be about to find that the guest was reverted: those numbers are others'
-        self._soon(lambda ring: ring.acknowledge(number) if ring.id == meant else ring)
+        self._soon(lambda ring: ring.acknowledge(number, token) if ring.id == meant else ring)
 
     def parted(self) -> None:
         """The session is over."""

@@ -2,16 +2,18 @@
 
 Three numbers run after each other: `acknowledged` (the host has it) <= `announced` (the host may have it) <= `last`
 (it happened). Only what is announced is handed out, and it is announced on disk before. So a host that has taken more
-than was announced has met a future that this guest was reverted from: its numbers mean other events there, and what is
-still to be told gets a new journal's. Of what was on its way when the snapshot was made, some may then be told twice;
-nothing is lost. One case is left: a guest that was reverted while it ran, and that announces, before it finds out, just
-as many events as the abandoned future did; that is one, for the next waits until the first is acknowledged.
+than was announced has met a future that this guest was reverted from, and so has one to which the last event that it
+has taken has another token than it has here. Its numbers mean other events there: what is still to be told gets a new
+journal's. Of what was on its way when the snapshot was made, some may then be told twice; nothing is lost.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import random
+import struct
+import time
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -51,7 +53,20 @@ class Entry:
 
 def new_id() -> int:
     """A journal's name, never 0."""
-    return _chance.randrange(1, 1 << 63)
+    return 1 + (_chance.getrandbits(62) ^ _nanoseconds())
+
+
+def new_token(event: Event) -> int:
+    """What tells the event from any other that has its number.
+
+    With the clock and what it says, for a guest that is set back while it runs has its kernel's chance set back, too.
+    """
+    drawn = struct.pack(">QQ", _chance.getrandbits(64), _nanoseconds())
+    return zlib.crc32(f"{event.kind} {event.text}".encode(), zlib.crc32(drawn))
+
+
+def _nanoseconds() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,8 @@ class Ring:
     def append(self, event: Event, boot_id: str | None, at_seconds: float, limits: Limits) -> Ring:
         """With one more event, under the next number; the oldest go if it is too much."""
         number = self.last + 1
-        entry = Entry(dataclasses.replace(event, number=number), boot_id, at_seconds, size_bytes(event))
+        known = dataclasses.replace(event, number=number, token=new_token(event))
+        entry = Entry(known, boot_id, at_seconds, size_bytes(event))
         is_next = self.is_met and self.acknowledged == self.announced  # with some on their way it waits for their end
         announced = number if is_next else self.announced
         return dataclasses.replace(self, last=number, announced=announced, entries=(*self.entries, entry)).within(
@@ -99,8 +115,20 @@ class Ring:
         lost[OVERFLOW] += over
         return dataclasses.replace(self, entries=self.entries[over:], lost=dict(lost))
 
-    def acknowledge(self, number: int) -> Ring:
-        """The host has everything up to `number`; what waits behind it may go."""
+    def is_ours(self, number: int, token: int | None) -> bool:
+        """Whether what the host took last, under that number, can have been told by this guest in its present past.
+
+        What is here no more was acknowledged or lost: nothing that waits depends on the answer then.
+        """
+        if token is None:  # an older host's
+            return True
+        own = next((entry.event.token for entry in self.entries if entry.event.number == number), token)
+        return number <= self.announced and own == token
+
+    def acknowledge(self, number: int, token: int | None = None) -> Ring:
+        """The host has everything up to `number`, the event of that `token`; what waits behind it may go."""
+        if not self.is_ours(number, token):
+            return self._renamed()
         if number <= self.acknowledged:
             return self
         number = min(number, self.announced)
@@ -108,11 +136,11 @@ class Ring:
         announced = self.last if self.is_met else self.announced
         return dataclasses.replace(self, acknowledged=number, announced=announced, entries=kept)
 
-    def meet(self, taken: int | None) -> Ring:
+    def meet(self, taken: int | None, token: int | None = None) -> Ring:
         """A host is there and has taken up to `taken` of this journal (`None`: it does not know it)."""
         known = self
         if taken is not None:
-            known = self._renamed() if taken > self.announced else self.acknowledge(taken)
+            known = self._renamed() if taken > self.announced else self.acknowledge(taken, token)
         return dataclasses.replace(known, announced=known.last, is_met=True)
 
     def part(self) -> Ring:

@@ -7,6 +7,8 @@ without that module (Debian's python3-minimal) has an agent that remembers.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -36,14 +38,16 @@ _PREPARE = (
     "PRAGMA secure_delete=OFF",
 )
 
-_LAYOUT = 1
-_TABLES = (
-    "CREATE TABLE state (id INTEGER, last INTEGER, acknowledged INTEGER, announced INTEGER, lost TEXT)",
-    """CREATE TABLE event (
-        number INTEGER PRIMARY KEY, kind TEXT, severity TEXT, text TEXT, details TEXT, boot_id TEXT, at_seconds REAL
-    )""",
-    f"PRAGMA user_version={_LAYOUT}",
+_LAYOUTS = (  # to change it: one more; what is there is never edited
+    (
+        "CREATE TABLE state (id INTEGER, last INTEGER, acknowledged INTEGER, announced INTEGER, lost TEXT)",
+        """CREATE TABLE event (
+            number INTEGER PRIMARY KEY, kind TEXT, severity TEXT, text TEXT, details TEXT, boot_id TEXT, at_seconds REAL
+        )""",
+    ),
+    ("ALTER TABLE event ADD COLUMN token INTEGER",),
 )
+_LAYOUT = len(_LAYOUTS)
 
 
 class ShelfUnusable(Exception):  # noqa: N818 - named for what is so
@@ -87,7 +91,7 @@ class Shelf:
         try:
             state = self._connection.execute("SELECT id, last, acknowledged, announced, lost FROM state").fetchone()
             rows = self._connection.execute(
-                "SELECT number, kind, severity, text, details, boot_id, at_seconds FROM event ORDER BY number"
+                "SELECT number, kind, severity, text, details, boot_id, at_seconds, token FROM event ORDER BY number"
             ).fetchall()
             return state and _ring(state, rows)
         except self._failure as error:
@@ -106,7 +110,7 @@ class Shelf:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("DELETE FROM event WHERE number < ? OR ?", (first, is_other))
-            self._connection.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", fresh)
+            self._connection.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", fresh)
             self._connection.execute("DELETE FROM state")
             self._connection.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?)", state)
             self._connection.execute("COMMIT")
@@ -125,8 +129,9 @@ class Shelf:
             self.close()
             raise ShelfUnusable(UNUSABLE, f"{self._path}: written by a newer agent (layout {layout}); install that")
         self._connection.execute("BEGIN EXCLUSIVE")
-        for table in _TABLES[layout * len(_TABLES) :]:
-            self._connection.execute(table)
+        for statement in itertools.chain(*_LAYOUTS[layout:]):
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA user_version={_LAYOUT}")
         self._connection.execute("COMMIT")
 
     def _unusable(self, error: Exception) -> ShelfUnusable:
@@ -156,15 +161,16 @@ def set_aside(path: Path) -> None:
 def _row(entry: Entry) -> tuple[object, ...]:
     event = entry.event
     details = json.dumps([[detail.name, detail.value] for detail in event.details])
-    return (event.number, event.kind, event.severity, event.text, details, entry.boot_id, entry.at_seconds)
+    return (event.number, event.kind, event.severity, event.text, details, entry.boot_id, entry.at_seconds, event.token)
 
 
 def _ring(state: tuple[Any, ...], rows: list[tuple[Any, ...]]) -> Ring:
     journal, last, acknowledged, announced, lost = state
     entries = []
-    for number, kind, severity, text, details, boot_id, at_seconds in rows:
+    for number, kind, severity, text, details, boot_id, at_seconds, token in rows:
         event = checked(number, kind, severity, text, [(name, value) for name, value in json.loads(details)])
-        entries.append(Entry(event, boot_id, float(at_seconds), size_bytes(event)))
+        known = dataclasses.replace(event, token=None if token is None else int(token))
+        entries.append(Entry(known, boot_id, float(at_seconds), size_bytes(event)))
     counts = {str(reason): int(count) for reason, count in json.loads(lost).items()}
     return Ring(
         id=int(journal),

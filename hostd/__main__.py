@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,15 @@ from hostd import config, daemon, log
 from hostd.history import reading
 from hostd.http.server import CannotListen
 from hostd.hypervisor import HypervisorError, TooManyStuck, WrongUri
+
+_EXIT_CODES = """\
+exit codes:
+   0  done
+  64  wrong usage
+  69  something needed is not there: the address to listen on, the history, libvirt for `metrics`
+  75  too many calls to libvirt never returned; start hostd again
+  78  wrong configuration
+"""
 
 DEFAULT_CONFIG = Path("/etc/virtwire/hostd.toml")
 
@@ -108,19 +117,40 @@ class _Parser(argparse.ArgumentParser):
         self.exit(os.EX_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="hostd", description="Joins a libvirt host with its guests, and exports both to Prometheus.")
-    parser.add_argument("--version", action="version", version=f"hostd {hostd.__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"  # noqa: SLF001 - it has no other name
 
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hostd",
+        description="Joins a libvirt host with its guests, and exports both to Prometheus.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hostd {hostd.__version__}")
+    commands = parser.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", help="`hostd COMMAND --help` says more"
+    )
+    _add_run(commands)
+    _add_others(commands)
+    return parser
+
+
+def _add_run(commands: _Commands) -> None:
     serve = commands.add_parser("run", help="serve until told to stop")
     _add_connection(serve)
     serve.add_argument("--listen", metavar="ADDR:PORT", help="where to serve HTTP (default: 127.0.0.1:9177)")
-    serve.add_argument("--verbose", action="store_true", help="log every detail")
+    serve.add_argument(
+        "--verbose", action="store_true", help="log every detail, which guests may make as many of as they like"
+    )
     serve.set_defaults(command=run)
 
+
+def _add_others(commands: _Commands) -> None:
     check = commands.add_parser("check-config", help="say whether a configuration file is right, and what it means")
-    check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument(
+        "file", type=Path, metavar="FILE", help="packaging/hostd.toml has every setting, with its reason"
+    )
     check.set_defaults(command=check_config)
 
     once = commands.add_parser("metrics", help="collect once, print the page and end; guests are not asked")
@@ -131,9 +161,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(listing)
     listing.add_argument("--domain", metavar="D", help="of one domain only, by its name or UUID")
     listing.add_argument("--limit", metavar="N", type=int, default=100, help="the last N (default: 100)")
-    listing.add_argument("--format", choices=sorted(reading.FORMS), default="table", help="json: one object a line")
+    listing.add_argument(
+        "--format", choices=sorted(reading.FORMS), default="table", help="for people (default), or one object a line"
+    )
     listing.set_defaults(command=events)
-    return parser
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -180,7 +180,8 @@ HISTORY_FAILURES = Counter(
 HISTORY_GUEST_EVENTS = Counter(
     "hostd_history_guest_events",
     "Events that guests sent, by what became of them: taken, duplicate (taken before), held_back (over what one domain "
-    "may send; it sends them again); skipped are numbers that never came here.",
+    "may send; it sends them again), reverted (the guest was set back to a snapshot without knowing it, and tells them "
+    "again in another journal); skipped are numbers that never came here.",
     ["result"],
     registry=REGISTRY,
 )

@@ -50,6 +50,10 @@ receiver does not know is ignored, one that is missing is unknown: a class grows
 - **Events are sent until they are taken.** `(domain, journal, number)` names an event for ever; the guest keeps those
   that no EventsTaken has covered, and sends them again in the next session, from what Welcome says was taken. The host
   counts each number once. A gap is what the guest had no room for, and is told as lost.
+- **A guest that is set back to a snapshot finds out by itself.** A host that has taken more than the guest ever told,
+  or an event of another token under the last number, has met a future that is no more: the guest begins another
+  journal and tells there what it still has. The host takes nothing of an Events in which the last event it has is
+  another one.
 - **A Notice is told until it is answered**, under one number, and may so be heard twice.
 - **A body over 30 KiB goes in chunks**: consecutive frames, nothing between them, each with the message's kind, its
   index and how many there are. Whatever comes instead of the next one ends the message, and what there was of it is

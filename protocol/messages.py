@@ -43,6 +43,7 @@ _NAME = Text(64)
 _PATH = Text(128)
 _CAPABILITIES = Several(_NAME, 32)
 _KIND = Token(64)
+_TOKEN = _UNSIGNED_32
 _CLOCK = Number(0, 253_402_300_799)  # seconds since 1970, to the end of the last year that Python's datetime knows
 _SPAN = Number(0, 1e10)  # seconds, 300 years: a moment less this or more is still one
 _IDENTITY = Integer(1, 0x7FFF_FFFF_FFFF_FFFF)  # fits a signed 64-bit column
@@ -103,6 +104,7 @@ class Welcome:
     events_taken: int | None = wire(
         _COUNT, default=None, about="The highest number this host has of the guest's journal."
     )
+    events_taken_token: int | None = wire(_TOKEN, default=None, about="That event's.")
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,10 @@ class Detail:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in the guest. `(domain, journal, number)` is its identity for ever."""
+    """Something that happened in the guest. `(domain, journal, number)` is its identity for ever.
+
+    A guest that was set back to a snapshot may give a number a second time before it finds out; the token shows it.
+    """
 
     number: int = wire(
         _IDENTITY, about="In the guest's journal, growing by one; a gap is what the guest had to forget."
@@ -157,6 +162,9 @@ class Event:
     text: str = wire(Text(512))
     details: tuple[Detail, ...] = wire(Several(Record(Detail), MAX_DETAILS), default=())
     age_seconds: float | None = wire(_SPAN, default=None, about="When it was sent, by the guest's boot clock.")
+    token: int | None = wire(
+        _TOKEN, default=None, about="Drawn when it happened: another one under the same number is another event."
+    )
 
 
 @dataclass(frozen=True)
@@ -169,10 +177,15 @@ class Events:
 
 @dataclass(frozen=True)
 class EventsTaken:
-    """Host: the events of that journal up to this number are safe here; forget them."""
+    """Host: the events of that journal up to this number are safe here; forget them.
+
+    A guest to which the event of that number has another token, or never was, was reverted: it keeps its events, and
+    begins another journal.
+    """
 
     journal: int = wire(_IDENTITY)
     number: int = wire(_COUNT)
+    token: int | None = wire(_TOKEN, default=None, about="Of the event of that number.")
 
 
 @dataclass(frozen=True)

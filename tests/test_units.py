@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from guestagent import __main__ as guestagent
+from hostd.config import HistorySettings
+
 PACKAGING = Path(__file__).parents[1] / "packaging"
 MOST_EXPOSED = {"hostd": 3.0, "guestagent": 5.0}  # by systemd-analyze's own measure, 10 being no hardening at all
 
@@ -51,3 +54,19 @@ def test_hostds_unit_has_what_a_restart_without_the_guests_noticing_takes() -> N
     assert int(service["FileDescriptorStoreMax"]) >= 1000
     assert int(service["WatchdogSec"]) >= 10
     assert {"AF_UNIX", "AF_NETLINK"} <= set(service["RestrictAddressFamilies"].split())
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("hostd", HistorySettings().path), ("guestagent", guestagent.JOURNAL), ("guestagent", None)]
+)
+def test_what_is_written_has_a_folder_to_be_written_to(name: str, written: str | None) -> None:
+    shipped = (PACKAGING / f"{name}.service").read_text()
+    folder = Path(guestagent.SOCKET if written is None else written).parent
+    kind = {Path("/run"): "Runtime", Path("/var/lib"): "State"}[folder.parent]
+    assert f"\n{kind}Directory={folder.name}\n" in shipped
+
+
+@pytest.mark.parametrize("name", ["hostd", "guestagent"])
+def test_sqlite_as_root_and_a_socket_for_a_group_may_have_another_owner(name: str) -> None:
+    filters = re.findall(r"^SystemCallFilter=(.*)$", (PACKAGING / f"{name}.service").read_text(), re.MULTILINE)
+    assert filters[-1] == "@chown"  # after what takes @privileged away, of which it is a part

@@ -7,9 +7,9 @@ a guest that pauses for a moment now and then would never get there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
+from protocol.bucket import full
 from protocol.errors import DropReason
 
 BYTES_PER_SECOND = 256 * 1024  # a report of 100 values is 1 kB
@@ -42,45 +42,16 @@ class Fault(Enum):
     SESSIONS = "sessions"  # greeting without end
 
 
-@dataclass(slots=True)
-class Bucket:
-    """What may be spent: a reserve that fills at a rate, and may be overdrawn by what came in one piece."""
-
-    rate: float
-    reserve: float
-    left: float
-    at: float = 0.0
-
-    def spend(self, now: float, cost: float) -> float:
-        """Take `cost`; the seconds until the debt is paid off, 0 if there is none."""
-        self.left = min(self.reserve, self.left + (now - self.at) * self.rate) - cost
-        self.at = now
-        return max(0.0, -self.left / self.rate)
-
-    def take(self, now: float, cost: float) -> bool:
-        """Take `cost` if there is so much; whether there was."""
-        self.left = min(self.reserve, self.left + (now - self.at) * self.rate)
-        self.at = now
-        if self.left < cost:
-            return False
-        self.left -= cost
-        return True
-
-
-def _bucket(rate: float, reserve: float) -> Bucket:
-    return Bucket(rate=rate, reserve=reserve, left=reserve)
-
-
 class Budget:
     """One guest's, for as long as its domain is there: neither a reconnect nor a restart fills it."""
 
     def __init__(self) -> None:
-        self._bytes = _bucket(BYTES_PER_SECOND, BYTES_RESERVE)
-        self._frames = _bucket(FRAMES_PER_SECOND, FRAMES_RESERVE)
-        self._decoding = _bucket(DECODING_SECONDS_PER_SECOND, DECODING_RESERVE_SECONDS)
-        self._mistakes = _bucket(MISTAKES_PER_SECOND, MISTAKES_RESERVE)
-        self._sessions = _bucket(SESSIONS_PER_SECOND, SESSIONS_RESERVE)
-        self._rests = _bucket(RESTS_PER_SECOND, RESTS_RESERVE_SECONDS)
+        self._bytes = full(BYTES_PER_SECOND, BYTES_RESERVE)
+        self._frames = full(FRAMES_PER_SECOND, FRAMES_RESERVE)
+        self._decoding = full(DECODING_SECONDS_PER_SECOND, DECODING_RESERVE_SECONDS)
+        self._mistakes = full(MISTAKES_PER_SECOND, MISTAKES_RESERVE)
+        self._sessions = full(SESSIONS_PER_SECOND, SESSIONS_RESERVE)
+        self._rests = full(RESTS_PER_SECOND, RESTS_RESERVE_SECONDS)
         self._paid_off_at = 0.0
         self._quarantine_seconds = QUARANTINE_FIRST_SECONDS
         self._fault: Fault | None = None

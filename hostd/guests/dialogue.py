@@ -18,6 +18,7 @@ from hostd.guests.labels import Labels
 from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Circumstances, Patience, silent_seconds
 from hostd.guests.telling import metrics_for
+from hostd.history.taking import Mark
 from hostd.model import changes
 from hostd.model.notice import pending
 from hostd.model.stats import DomainState
@@ -167,7 +168,7 @@ class Dialogue:
         outbox, self._outbox = self._outbox, []
         return outbox
 
-    def welcome(self, question: Greeted, *, taken: int | None, takes_events: bool, now: float) -> None:
+    def welcome(self, question: Greeted, *, taken: Mark | None, takes_events: bool, now: float) -> None:
         """Answer a hello, if it is still the newest."""
         hello = question.hello
         if self._hello is not hello or self._connection.state is not State.GREETING:
@@ -182,7 +183,8 @@ class Dialogue:
                 session=1 + secrets.randbelow(0xFFFF_FFFF),
                 report_interval_seconds=self._interval,
                 capabilities=(TAKES_EVENTS,) if takes_events else (),
-                events_taken=taken,
+                events_taken=None if taken is None else taken.number,
+                events_taken_token=None if taken is None else taken.token,
             )
         )
         self._store.tell(changes.GuestGreeted(uuid=self._uuid, hello=self._labels.introduce(hello, now)))
@@ -191,11 +193,11 @@ class Dialogue:
         self._tell_at = now
         self._beat_at = now + self._beat_seconds()
 
-    def taken(self, journal: int, number: int) -> None:
-        """That journal's events are safe up to `number`."""
+    def taken(self, journal: int, highest: Mark) -> None:
+        """That journal's events are safe up to `highest`."""
         self._journal = None
         if self._connection.state is State.OPEN:
-            self._send(EventsTaken(journal=journal, number=number))
+            self._send(EventsTaken(journal=journal, number=highest.number, token=highest.token))
 
     def not_taken(self) -> None:
         """They were not asked for, and are not acknowledged."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from hostd.guests.budget import Bucket
 from hostd.metrics.guest import FILESYSTEM
+from protocol.bucket import full
 from protocol.messages import Filesystem, Hello, Report
 
 SERIES_EACH = len(FILESYSTEM)
@@ -45,7 +45,7 @@ class Labels:
         self._most = max_series // SERIES_EACH
         self._held = 0  # of the allowance
         self._seen: dict[_Names, None] = {}
-        self._new = Bucket(rate=NEW_PER_SECOND, reserve=NEW_RESERVE, left=NEW_RESERVE)
+        self._new = full(NEW_PER_SECOND, NEW_RESERVE)
 
     def admit(self, report: Report, now: float) -> tuple[Report, Mapping[LeftOut, int]]:
         """The report without the filesystems that may not be told of, and how many these are."""

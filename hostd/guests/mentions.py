@@ -8,7 +8,7 @@ from collections import Counter
 from enum import Enum
 
 from hostd import telemetry
-from hostd.guests.budget import Bucket
+from protocol.bucket import full
 
 LINES_PER_SECOND = 1 / 60
 LINES_AT_ONCE = 5.0
@@ -29,9 +29,7 @@ class Mentions:
 
     def __init__(self, uuid: str) -> None:
         self._uuid = uuid
-        self._buckets = {
-            kind: Bucket(rate=LINES_PER_SECOND, reserve=LINES_AT_ONCE, left=LINES_AT_ONCE) for kind in Kind
-        }
+        self._buckets = {kind: full(LINES_PER_SECOND, LINES_AT_ONCE) for kind in Kind}
         self._left_out: Counter[Kind] = Counter()
 
     def say(

@@ -22,7 +22,7 @@ from hostd.guests.labels import Allowance, Labels
 from hostd.guests.line import NotOpened, Outcome
 from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Greetings, LineDown, Patience
-from hostd.history.taking import Taken
+from hostd.history.taking import Mark, Taken
 from hostd.model import changes
 from hostd.store import Store
 from protocol.backoff import Backoff
@@ -39,8 +39,8 @@ MAX_UNSENT_BYTES = 64 * 1024  # a guest that does not read may hold this much of
 class History(Protocol):
     """Where guests' events are safe."""
 
-    async def highest(self, uuid: str, journal: int) -> int | None:
-        """The highest number of that journal of that domain's guest; `None` if it is not known at all."""
+    async def highest(self, uuid: str, journal: int) -> Mark | None:
+        """The last event taken of that journal of that domain's guest; `None` if it is not known at all."""
 
     async def take(
         self, uuid: str, journal: int, events: Sequence[Event], at: float, *, name: str | None = None

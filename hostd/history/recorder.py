@@ -19,7 +19,7 @@ import msgspec
 from hostd import telemetry
 from hostd.history import database, retention
 from hostd.history.database import HistoryUnusable
-from hostd.history.taking import Allowance, Marks, Taken, sort_out
+from hostd.history.taking import NOTHING, Allowance, Mark, Marks, Taken, sort_out
 from protocol.backoff import Backoff
 from protocol.messages import Event
 
@@ -34,11 +34,14 @@ RETRY_MOST_SECONDS = 300.0
 MEMORY_BYTES = 16 << 20
 ROW_BYTES = 250  # of a row without what a guest says: numbers, the UUID thrice, two indexes
 
-_COLUMNS = "id, at, age_seconds, source, domain, domain_name, kind, severity, text, data, journal, number, bytes"
+_COLUMNS = "id, at, age_seconds, source, domain, domain_name, kind, severity, text, data, journal, number, token, bytes"
 _ALL = f"SELECT {_COLUMNS} FROM event ORDER BY id"  # noqa: S608 - our own words, as below
-_INSERT = f"INSERT OR IGNORE INTO event ({_COLUMNS}) VALUES ({', '.join('?' * 13)})"  # noqa: S608
-_RAISE = """INSERT INTO journal (domain, journal, highest, at) VALUES (?, ?, ?, ?)
-    ON CONFLICT (domain, journal) DO UPDATE SET highest = max(highest, excluded.highest), at = excluded.at"""
+_INSERT = f"INSERT OR IGNORE INTO event ({_COLUMNS}) VALUES ({', '.join('?' * 14)})"  # noqa: S608
+_RAISE = """INSERT INTO journal (domain, journal, highest, token, at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (domain, journal) DO UPDATE SET
+        token = CASE WHEN excluded.highest > highest THEN excluded.token ELSE token END,
+        highest = max(highest, excluded.highest),
+        at = excluded.at"""
 
 Row = tuple[object, ...]
 
@@ -69,7 +72,7 @@ class _Batch:
     """What one transaction writes, and what is said when it is done."""
 
     rows: list[Row] = field(default_factory=list)
-    raised: list[tuple[str, int, int, float]] = field(default_factory=list)
+    raised: list[Row] = field(default_factory=list)
     forgotten: list[tuple[str, int]] = field(default_factory=list)
     answers: list[tuple[_Request, Taken]] = field(default_factory=list)
 
@@ -106,7 +109,7 @@ class History:
         """Whether what is taken outlives hostd just now."""
         return self._place is not None
 
-    async def highest(self, uuid: str, journal: int) -> int | None:
+    async def highest(self, uuid: str, journal: int) -> Mark | None:
         """Up to where all of a guest's journal was taken; `None` if nothing of it is known."""
         await self._is_open.wait()
         return self._marks.highest(uuid, journal)
@@ -173,9 +176,9 @@ class History:
         batch = _Batch()
         now = self._clock()
         for request in requests:
-            highest = self._marks.highest(request.uuid, request.journal)
-            fresh = sum(event.number > (highest or 0) for event in request.events)
-            taken = sort_out(request.events, highest, self._allowance.take(request.uuid, fresh, now))
+            known = self._marks.highest(request.uuid, request.journal)
+            fresh = sum(event.number > (known or NOTHING).number for event in request.events)
+            taken = sort_out(request.events, known, self._allowance.take(request.uuid, fresh, now))
             batch.answers.append((request, taken))
             if taken.new:
                 first_id = self._last_id + len(batch.rows) + 1
@@ -183,7 +186,7 @@ class History:
                     batch.rows.append(_row(request, event, id_))
                     self._written_bytes += _size(event)
                 forgotten = self._marks.raise_to(request.uuid, request.journal, taken.highest)
-                batch.raised.append((request.uuid, request.journal, taken.highest, request.at))
+                batch.raised.append((request.uuid, request.journal, *taken.highest, request.at))
                 batch.forgotten += [(request.uuid, journal) for journal in forgotten]
         return batch
 
@@ -209,10 +212,10 @@ class History:
     async def _know(self, connection: aiosqlite.Connection, place: Path | None) -> int:
         """Take up what is in the file; its newest id."""
         async with database.failures_of(place):
-            marks = await connection.execute_fetchall("SELECT domain, journal, highest FROM journal ORDER BY at")
+            marks = await connection.execute_fetchall("SELECT domain, journal, highest, token FROM journal ORDER BY at")
             ids = await connection.execute_fetchall("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
-        for uuid, journal, highest in marks:
-            self._marks.raise_to(uuid, journal, highest)
+        for uuid, journal, highest, token in marks:
+            self._marks.raise_to(uuid, journal, Mark(highest, token))
         newest = max([0, *(int(id_) for (id_,) in ids)])
         self._last_id = max(self._last_id, newest)
         return newest
@@ -261,7 +264,7 @@ class History:
         now = time.time()
         batch = _Batch(
             rows=[(id_ + shift, *rest) for id_, *rest in rows],
-            raised=[(uuid, journal, highest, now) for uuid, journal, highest in self._marks.all()],
+            raised=[(uuid, journal, *mark, now) for uuid, journal, mark in self._marks.all()],
         )
         async with database.failures_of(self._path):
             await _write(file, batch)
@@ -298,7 +301,7 @@ async def _write(connection: aiosqlite.Connection, batch: _Batch) -> None:
 def _row(request: _Request, event: Event, id_: int) -> Row:
     known = (id_, request.at, event.age_seconds, GUEST, request.uuid, request.name)
     said = (event.kind, event.severity, event.text, _data(event))
-    return (*known, *said, request.journal, event.number, _size(event))
+    return (*known, *said, request.journal, event.number, event.token, _size(event))
 
 
 def _data(event: Event) -> str:
@@ -314,6 +317,7 @@ def _count(taken: Taken) -> None:
         ("taken", len(taken.new)),
         ("duplicate", taken.duplicates),
         ("skipped", taken.skipped),
+        ("reverted", taken.reverted),
         ("held_back", taken.held_back),
     ):
         telemetry.HISTORY_GUEST_EVENTS.labels(result).inc(count)

@@ -3,7 +3,8 @@
 An event of any source is one row: `id` grows and is never used again, so that a reader can go on after the last it has
 seen. `at` is when this host took it, by its own clock; what a guest says of its age is a column of its own, for it is
 only a claim. `data` is a JSON object of what only its kind has, `bytes` what the row takes, about. A guest's event is
-known by `domain`, `journal` and `number`; for other sources the last two are NULL.
+known by `domain`, `journal` and `number`, and by its `token`: the host may have forgotten all else of a journal that a
+guest is set back to again. For other sources these are NULL, and so is the token of a guest that says none.
 """
 
 VERSION_PRAGMA = "PRAGMA user_version"
@@ -34,6 +35,12 @@ MIGRATIONS = (
         at REAL NOT NULL,
         PRIMARY KEY (domain, journal)
     ) WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE event ADD COLUMN token INTEGER;
+    ALTER TABLE journal ADD COLUMN token INTEGER;
+    DROP INDEX event_once;
+    CREATE UNIQUE INDEX event_once ON event (domain, journal, number, ifnull(token, -1)) WHERE journal IS NOT NULL;
     """,
 )
 

@@ -20,6 +20,7 @@ from hostd.hypervisor import (
     Answer,
     CallFailed,
     HypervisorError,
+    NoSuchDomain,
     Notice,
     TimedOut,
     Unavailable,
@@ -284,6 +285,13 @@ class _Lane:
             self._domains[uuid] = self.connection.lookupByUUIDString(uuid)
         try:
             return question(self._domains[uuid])
-        except (libvirt.libvirtError, HypervisorError):
-            del self._domains[uuid]
+        except (libvirt.libvirtError, HypervisorError) as error:
+            domain = self._domains.pop(uuid)
+            if _is_of_the_stopped(error) and not domain.isActive():  # it is told by an event, and by the next survey
+                raise NoSuchDomain(f"domain {uuid} has stopped meanwhile") from error
             raise
+
+
+def _is_of_the_stopped(error: Exception) -> bool:
+    """Whether it is what libvirt says of a domain that does not run; it says it for other reasons as well."""
+    return isinstance(error, libvirt.libvirtError) and error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID

@@ -48,8 +48,8 @@ def details(connection: _Binding, each: _Binding, support: Support, devices: Dev
     may_be_asked = control is ControlState.OK and state_of(*each.state()) not in IN_THE_MAKING
     is_autostarted = ask("autostart", each.autostart)
     is_saved = ask("managed_save", each.hasManagedSaveImage)
-    has_errors = may_be_asked and not devices.disks.is_none
-    errors = ask("disk_errors", each.diskErrors) if has_errors else None
+    wants_errors = is_active and not devices.disks.is_none
+    errors = ask("disk_errors", each.diskErrors) if wants_errors and may_be_asked else None
     return Details(
         is_autostarted=None if is_autostarted is None else bool(is_autostarted),
         has_managed_save=None if is_saved is None else bool(is_saved),
@@ -57,6 +57,7 @@ def details(connection: _Binding, each: _Binding, support: Support, devices: Dev
         disk_errors=None if errors is None else progress.disk_errors(errors, devices.disks),
         snapshots=_snapshots(each, ask),
         job=_job(each, ask) if control in _MAY_ASK_FOR_JOB else None,
+        is_whole=may_be_asked or not wants_errors,
     )
 
 

@@ -89,3 +89,4 @@ class Details:
     disk_errors: tuple[DiskError, ...] | None = None
     snapshots: Snapshots | None = None
     job: Job | None = None
+    is_whole: bool = True  # else somebody was at the monitor, and what only that tells is left out

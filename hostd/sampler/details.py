@@ -1,7 +1,11 @@
 """What is asked of each domain by slow calls: seldom, and at once where something about it has changed.
 
-That includes the job that runs on it, such as a migration: looked for now and then, and once found followed until it
-ends.
+That includes the job that runs on it, such as a migration: looked for now and then, at once when QEMU tells that it
+copies memory, and once found followed until it ends.
+
+While somebody is at a domain's monitor (a question of our own for its numbers, as like as not) what only that tells is
+left out. Such a domain is asked again at the next look, then ever more seldom, down to the interval of jobs; always the
+interval alone would meet our own questions each time.
 
 One domain after the other, each with its own budget, so that asking them holds no more than one of the threads that the
 domains' numbers come by. A domain that does not answer is not asked this either.
@@ -21,6 +25,7 @@ from hostd.store import Store
 _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0  # how soon a change is seen; looking costs no call
+MIGRATES = ("migration_iteration", "")  # the one event that tells of a job while it runs: a migration, or a save
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class _Asked:
     job_at: float
     facts: DomainFacts
     has_answered: bool
+    iterations: int  # of a migration that it told of by then
+    again_seconds: float  # what was left out is asked for after so long
 
 
 class Detailed:
@@ -61,7 +68,7 @@ class Detailed:
                 continue
             if self._is_due(domain):
                 await self._ask(domain)
-            elif domain.is_active and domain.details is not None and self._is_job_due(domain.uuid, domain.details):
+            elif domain.is_active and domain.details is not None and self._is_job_due(domain, domain.details):
                 await self._follow(domain, domain.details)
 
     def _is_due(self, domain: Domain) -> bool:
@@ -69,22 +76,41 @@ class Detailed:
         if asked is None or asked.facts is not domain.facts:
             return True
         was_lost = asked.has_answered and domain.details is None
-        return was_lost or time.monotonic() >= asked.at + self._settings.details_interval_seconds
+        is_left_out = domain.details is not None and not domain.details.is_whole
+        interval = asked.again_seconds if is_left_out else self._settings.details_interval_seconds
+        return was_lost or time.monotonic() >= asked.at + interval
 
-    def _is_job_due(self, uuid: str, known: Details) -> bool:
+    def _is_job_due(self, domain: Domain, known: Details) -> bool:
+        asked = self._asked[domain.uuid]
         is_running = known.job not in {None, NO_JOB}
+        has_begun = not is_running and _iterations(domain) != asked.iterations
         interval = self._settings.interval_seconds if is_running else self._settings.jobs_interval_seconds
-        return time.monotonic() >= self._asked[uuid].job_at + interval
+        return has_begun or time.monotonic() >= asked.job_at + interval
 
     async def _ask(self, domain: Domain) -> None:
         details = await self._answer(domain)
         now = time.monotonic()
-        self._asked[domain.uuid] = _Asked(now, now, domain.facts, details is not None)
+        self._asked[domain.uuid] = _Asked(
+            at=now,
+            job_at=now,
+            facts=domain.facts,
+            has_answered=details is not None,
+            iterations=_iterations(domain),
+            again_seconds=self._again_seconds(domain),
+        )
         self._store.tell(changes.DomainDetailed(uuid=domain.uuid, details=details))
+
+    def _again_seconds(self, domain: Domain) -> float:
+        """How long what is left out this time may be; twice as long as the last time, if that was just before."""
+        before = self._asked.get(domain.uuid)
+        if before is None or domain.details is None or domain.details.is_whole:
+            return LOOK_SECONDS
+        return min(2 * before.again_seconds, self._settings.jobs_interval_seconds)
 
     async def _follow(self, domain: Domain, known: Details) -> None:
         """How far its job is. What cannot be said leaves what was known: one that is stuck is found by its numbers."""
-        self._asked[domain.uuid] = replace(self._asked[domain.uuid], job_at=time.monotonic())
+        asked = self._asked[domain.uuid]
+        self._asked[domain.uuid] = replace(asked, job_at=time.monotonic(), iterations=_iterations(domain))
         try:
             job = await self._hypervisor.ask_job(domain.uuid, deadline_seconds=self._settings.domain_seconds)
         except Unavailable:
@@ -108,3 +134,7 @@ class Detailed:
             if asked is None or asked.has_answered:
                 _log.warning("domain %r: %s; its details are not known", domain.name, error)
             return None
+
+
+def _iterations(domain: Domain) -> int:
+    return domain.events.get(MIGRATES, 0)

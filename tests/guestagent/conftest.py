@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.guestagent.programs import Guest
 from tests.guestagent.talk import Talk
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def root(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return tmp_path / "root"
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Guest:
+    """Where the agent and its commands are run as processes."""
+    return Guest(tmp_path)
 
 
 @pytest.fixture

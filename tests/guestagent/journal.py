@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from protocol.messages import Event
@@ -27,23 +28,36 @@ class MemoryJournal:
     def write(self, text: str = "", *, characters: int = 0, kind: str = "test") -> None:
         self.last += 1
         text = text or "x" * characters
-        self._events.append(Event(number=self.last, kind=kind, severity="info", text=text))
+        self._events.append(Event(number=self.last, kind=kind, severity="info", text=text, token=self.last))
         if len(self._events) > self._max_events:
             self.lost = {"overflow": self.lost.get("overflow", 0) + 1}
             del self._events[0]
         self.on_ready()
 
-    def welcomed(self, taken: int | None) -> None:
+    def is_ours(self, number: int, token: int | None) -> bool:
+        own = {event.number: event.token for event in self._events}
+        return token is None or (number <= self.last and own.get(number, token) == token)
+
+    def welcomed(self, taken: int | None, token: int | None = None) -> None:
         self.is_met = True
         if taken is not None and taken > self.last:
-            self.id, self.acknowledged = self.id + 1, 0
+            self._begin_anew()
         elif taken is not None:
-            self.acknowledge(taken)
+            self.acknowledge(taken, token)
         self.on_ready()
 
-    def acknowledge(self, number: int) -> None:
+    def acknowledge(self, number: int, token: int | None = None) -> None:
+        if not self.is_ours(number, token):
+            self._begin_anew()
+            return
         self.acknowledged = max(self.acknowledged, number)
         self._events = [event for event in self._events if event.number > number]
+        self.on_ready()
+
+    def _begin_anew(self) -> None:
+        self.id, self.acknowledged = self.id + 1, 0
+        self._events = [replace(event, number=number) for number, event in enumerate(self._events, start=1)]
+        self.last = len(self._events)
         self.on_ready()
 
     def parted(self) -> None:

@@ -73,7 +73,14 @@ class Talk:
         """The host says something, and the port takes nothing of the guest's yet."""
         self.guest.receive(b"".join(self.host.send(message)), self.now)
 
-    def welcome(self, *, interval_seconds: float = 10, version: int = 1, events_taken: int | None = None) -> None:
+    def welcome(
+        self,
+        *,
+        interval_seconds: float = 10,
+        version: int = 1,
+        events_taken: int | None = None,
+        events_taken_token: int | None = None,
+    ) -> None:
         self.hears(
             Welcome(
                 version=version,
@@ -82,5 +89,6 @@ class Talk:
                 report_interval_seconds=interval_seconds,
                 capabilities=("events",),
                 events_taken=events_taken,
+                events_taken_token=events_taken_token,
             )
         )

@@ -159,6 +159,34 @@ def test_a_journal_that_was_set_back_is_greeted_with_anew(session: Talk) -> None
     assert session.guest.counters["journals_renewed"] == 1
 
 
+def test_a_host_to_which_the_last_event_is_another_one_shows_that_the_guest_was_set_back(session: Talk) -> None:
+    session.journal.write("after the revert")
+    session.passes(2)
+    greet_anew(session, events_taken=1, events_taken_token=99)
+    said = [message for _, message in session.passes(0.5)]
+    assert [message.journal for message in said if isinstance(message, Hello)] == [2]
+    session.welcome()
+    assert texts(session.spoken()) == ["after the revert"]
+
+
+@pytest.mark.parametrize(("number", "token"), [(1, 99), (2, 2)])
+def test_a_confirmation_of_another_event_than_was_sent_confirms_nothing(session: Talk, number: int, token: int) -> None:
+    session.journal.write("after the revert")
+    session.spoken()
+    said = session.says(EventsTaken(journal=1, number=number, token=token))
+    said += [message for _, message in session.passes(0.5)]
+    assert [message.journal for message in said if isinstance(message, Hello)] == [2]
+    session.welcome()
+    assert texts(session.spoken()) == ["after the revert"]
+
+
+def test_a_confirmation_of_the_event_that_was_sent_confirms_it(session: Talk) -> None:
+    session.journal.write("first")
+    session.spoken()
+    session.says(EventsTaken(journal=1, number=1, token=1))
+    assert session.journal.acknowledged == 1
+
+
 def test_an_event_that_the_host_would_refuse_costs_only_itself(session: Talk) -> None:
     session.guest.end("no host")
     for kind in ("first", "Not A Kind", "third"):

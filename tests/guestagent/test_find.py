@@ -123,7 +123,7 @@ def test_a_node_is_a_virtio_port_by_sysfs_also_through_its_link(guest: Guest) ->
 
 
 def test_the_udev_rule_is_for_the_port_that_the_agent_looks_for() -> None:
-    rules = Path(__file__).parents[2] / "packaging" / "60-virtwire.rules"
+    rules = Path(__file__).parents[2] / "packaging" / "70-virtwire-guestagent.rules"
     (rule,) = (line for line in rules.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
     assert PORT_NAME == NAME
     assert rule == f'SUBSYSTEM=="virtio-ports", ATTR{{name}}=="{NAME}", GROUP="virtwire", MODE="0660"'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import sqlite3
 import stat
 import sys
@@ -16,12 +15,13 @@ import pytest
 from guestagent.event import BadEvent
 from guestagent.journal import RETRY_SECONDS, Journal
 from guestagent.ring import Limits
-from guestagent.shelf import DAMAGED, LOCKED, MISSING, UNUSABLE, Shelf
+from guestagent.shelf import _LAYOUTS, DAMAGED, LOCKED, MISSING, UNUSABLE, Shelf
 from protocol.messages import Detail
 from tests.guestagent.host import soon
+from tests.support.disks import no_file_longer_than
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 12
@@ -56,17 +56,6 @@ async def opened(path: Path | None, **more: Any) -> AsyncIterator[Journal]:  # n
         yield journal
     finally:
         await journal.close(60)
-
-
-@contextlib.contextmanager
-def no_file_longer_than(limit: int) -> Iterator[None]:
-    """What a full disk does to a file that has to grow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def written(path: Path, data: bytes) -> None:
@@ -260,6 +249,25 @@ async def test_a_newer_agents_file_is_left_alone(path: Path) -> None:
         assert journal.failures == {UNUSABLE: 1}
     with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+async def test_a_file_of_the_first_layout_is_taken_up(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for statement in _LAYOUTS[0]:
+            database.execute(statement)
+        database.execute("INSERT INTO state VALUES (7, 1, 0, 0, '{}')")
+        database.execute("INSERT INTO event VALUES (1, 'a', 'info', 'old', '[]', NULL, 0)")
+        database.execute("PRAGMA user_version=1")
+        database.commit()
+    async with opened(path) as journal:
+        await soon(journal.append("a", "info", "new"))
+        await welcomed(journal)
+        old, new = journal.unacknowledged(limit=9, max_bytes=1 << 20)
+        assert (journal.id, old.text, old.token, new.token is None) == (7, "old", None, False)
+    async with opened(path) as journal:
+        await welcomed(journal)
+        assert [event.token for event in journal.unacknowledged(limit=9, max_bytes=1 << 20)] == [None, new.token]
 
 
 async def test_a_guest_without_sqlite_remembers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,22 @@ def test_a_guest_reverted_while_it_ran_tells_what_happened_since_though_the_old_
     assert (after.id != snapshot.id, texts(after)) == (True, ["two", "three"])
 
 
+def test_a_host_that_has_another_event_under_the_last_number_makes_a_new_journal() -> None:
+    snapshot = grown(Ring(), "one").meet(None).acknowledge(1)
+    undone = grown(snapshot, "undone")
+    after = grown(snapshot, "two")
+    token = undone.entries[-1].event.token
+    for met in (after.part().meet(2, token), after.acknowledge(2, token)):
+        assert (met.id != after.id, texts(met.meet(None))) == (True, ["two"])
+    own = after.part().meet(2, after.entries[-1].event.token)
+    assert (own.id, own.entries) == (after.id, ())
+
+
+def test_what_is_here_no_more_is_not_compared() -> None:
+    ring = grown(Ring(), "one", "two").meet(None).acknowledge(1)
+    assert ring.part().meet(1, token=7).id == ring.id
+
+
 class Lives(RuleBasedStateMachine):
     """A guest whose agent is killed, whose sessions break and whose disk is reverted, and a host that remembers."""
 

@@ -22,7 +22,9 @@ from hostd.model.devices import Disk, Hardware
 from hostd.model.domain import Domain
 from hostd.model.stats import BalloonStats, DomainState, DomainStats
 from hostd.model.world import World
-from tests.support.builders import OTHER_UUID, POOL, STATS, UUID, connected, facts, full_domain, shut_off, world
+from tests.support.builders import OTHER_UUID, UUID, connected, facts, full_domain, shut_off, world
+from tests.support.hosts import POOL
+from tests.support.numbers import STATS
 from tests.support.pages import NOW, Series, page_of, samples_of, value_of
 
 EXPORTED: dict[str, dict[str, Any]] = tomllib.loads(

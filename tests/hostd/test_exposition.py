@@ -20,8 +20,6 @@ from hostd.model.world import World
 from protocol.errors import DropReason
 from tests.support.builders import (
     OTHER_UUID,
-    POOL,
-    STATS,
     UUID,
     channel,
     connected,
@@ -31,6 +29,8 @@ from tests.support.builders import (
     unconnected,
     world,
 )
+from tests.support.hosts import POOL
+from tests.support.numbers import STATS
 from tests.support.pages import NOW, page_of, samples_of, value_of
 
 GOLDEN = Path(__file__).parent / "golden"

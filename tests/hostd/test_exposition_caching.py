@@ -17,7 +17,8 @@ from hostd.exposition.render import table_of
 from hostd.metrics.row import Scope, gauge, whole
 from hostd.model.domain import Domain
 from hostd.model.world import World
-from tests.support.builders import OTHER_UUID, POOL, REPORT, UUID, connected, full_domain, guest, world
+from tests.support.builders import OTHER_UUID, REPORT, UUID, connected, full_domain, guest, world
+from tests.support.hosts import POOL
 from tests.support.pages import NOW, page_of
 
 ALPHA, BETA = full_domain(UUID, "alpha"), full_domain(OTHER_UUID, "beta")

@@ -17,7 +17,9 @@ from hostd.model.domain import Domain
 from hostd.model.stats import CpuStats, DomainStats, InterfaceStats
 from hostd.model.world import World
 from protocol.messages import Filesystem
-from tests.support.builders import OTHER_UUID, POOL, REPORT, STATS, UUID, channel, facts, full_domain, guest, world
+from tests.support.builders import OTHER_UUID, REPORT, UUID, channel, facts, full_domain, guest, world
+from tests.support.hosts import POOL
+from tests.support.numbers import STATS
 from tests.support.pages import NOW, page_of, samples_of, value_of
 
 ANYTHING = (

@@ -20,7 +20,8 @@ from hostd.http.server import CannotListen, application, serving
 from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.store import Store
-from tests.support.builders import CONNECTION_FACTS, connected, full_domain, unconnected, world
+from tests.support.builders import connected, full_domain, unconnected, world
+from tests.support.hosts import CONNECTION_FACTS
 from tests.support.pages import samples_of
 from tests.support.running import GENEROUS_SECONDS
 

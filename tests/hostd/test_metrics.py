@@ -18,8 +18,9 @@ from hostd.metrics.row import Kind, Metric, Scope
 from hostd.model.details import NO_JOB
 from hostd.model.domain import Domain
 from hostd.model.world import GAP, World
-from tests.support.builders import DETAILS, UUID, facts, full_domain, world
+from tests.support.builders import UUID, facts, full_domain, world
 from tests.support.pages import NOW, page_of, samples_of, value_of
+from tests.support.particulars import DETAILS
 
 Value: TypeAlias = Any  # of a field of the model, whichever
 Path = tuple[str | int, ...]

@@ -1,35 +1,21 @@
 """`docs/metrics.md`: as fresh as the tables, and with every family there is."""
 
-import importlib.util
 import re
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from hostd import telemetry
 from hostd.exposition.known import LEFT_OUT
 from hostd.metrics import DOMAIN_SCOPES, WORLD_SCOPES
 from hostd.metrics.row import Scope
-
-ROOT = Path(__file__).parents[2]
-
-
-def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_metrics_page", ROOT / "packaging" / "write_metrics_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support.packaged import is_fresh, program
 
 
 def test_the_page_is_as_fresh_as_the_tables() -> None:
-    fresh = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == program().text()
-    assert fresh, "docs/metrics.md is older than the tables: run make docs"
+    assert is_fresh("metrics.md", "write_metrics_page"), "docs/metrics.md is older than the tables: run make docs"
 
 
 def test_every_family_is_on_the_page_once() -> None:
-    reference = program().text().partition("## Coming from")[0]
+    reference = program("write_metrics_page").text().partition("## Coming from")[0]
     names = re.findall(r"^\| `(\w+)` \|", reference, re.MULTILINE)
     scopes: tuple[Scope[Any, Any, Any], ...] = (*WORLD_SCOPES, *DOMAIN_SCOPES, LEFT_OUT)
     ours = {metric.name.removesuffix("_bucket") for scope in scopes for metric in scope.metrics}

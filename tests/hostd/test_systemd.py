@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,20 +11,7 @@ import pytest
 from hostd import systemd, telemetry
 from hostd.systemd import Supervisor, from_environment
 from tests.support.running import running, until
-from tests.support.systemd import Systemd, systemd_in
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Systemd]:
-    with systemd_in(tmp_path) as manager:
-        yield manager
-
-
-@pytest.fixture
-def supervisor(manager: Systemd) -> Iterator[Supervisor]:
-    supervisor = Supervisor(manager.address)
-    yield supervisor
-    supervisor.close()
+from tests.support.systemd import Systemd, is_hung_up
 
 
 @pytest.fixture
@@ -33,13 +20,6 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
-
-
-def is_hung_up(theirs: socket.socket) -> bool:
-    theirs.setblocking(False)
-    with suppress(BlockingIOError):
-        return theirs.recv(1) == b""
-    return False
 
 
 def kept_sockets() -> float | None:

@@ -21,7 +21,8 @@ from hostd.hypervisor import (
 from hostd.model.stats import DomainState
 from hostd.model.world import GAP, World
 from hostd.store import Store
-from tests.support.builders import CONNECTION_FACTS, OTHER_UUID, UUID, facts, shut_off, unconnected
+from tests.support.builders import OTHER_UUID, UUID, facts, shut_off, unconnected
+from tests.support.hosts import CONNECTION_FACTS
 from tests.support.hypervisor import AT, FakeHypervisor
 from tests.support.running import running
 

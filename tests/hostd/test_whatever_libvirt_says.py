@@ -8,7 +8,8 @@ from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.model.stats import Sample
 from hostd.model.world import World
-from tests.support.builders import OTHER_UUID, STATS, UUID, facts, full_domain, world
+from tests.support.builders import OTHER_UUID, UUID, facts, full_domain, world
+from tests.support.numbers import STATS
 from tests.support.pages import page_of, samples_of
 
 GROUPS = ("state", "cpu", "balloon", "vcpu", "vcpu.0", "net", "net.0", "net.1", "block", "block.0", "block.1")

@@ -50,7 +50,18 @@ PLACES = {
             "events_written",
         ],
     ),
-    "Welcome": (0x03, ["version", "nonce", "session", "report_interval_seconds", "capabilities", "events_taken"]),
+    "Welcome": (
+        0x03,
+        [
+            "version",
+            "nonce",
+            "session",
+            "report_interval_seconds",
+            "capabilities",
+            "events_taken",
+            "events_taken_token",
+        ],
+    ),
     "Refusal": (0x04, ["nonce", "reason"]),
     "Goodbye": (0x05, ["reason"]),
     "Chunk": (0x06, ["kind", "index", "of", "data"]),
@@ -71,7 +82,7 @@ PLACES = {
         ],
     ),
     "Events": (0x11, ["journal", "events"]),
-    "EventsTaken": (0x12, ["journal", "number"]),
+    "EventsTaken": (0x12, ["journal", "number", "token"]),
     "Metrics": (
         0x20,
         [
@@ -130,7 +141,7 @@ NESTED_PLACES = {
     Load: ["load1", "load5", "load15"],
     Drop: ["reason", "count"],
     Detail: ["name", "value"],
-    Event: ["number", "kind", "severity", "text", "details", "age_seconds"],
+    Event: ["number", "kind", "severity", "text", "details", "age_seconds", "token"],
 }
 
 CLASSES: tuple[type[Any], ...] = (*(row.message for row in MESSAGES), *NESTED_PLACES)

@@ -20,7 +20,7 @@ from hostd.model.host import ConnectionFacts, Host
 from hostd.model.objects import Countable, Network
 from hostd.model.stats import Control, ControlState, DomainStats, ProcessStats, Survey
 from hostd.model.storage import StoragePool
-from tests.support.builders import CONNECTION_FACTS, HOST
+from tests.support.hosts import CONNECTION_FACTS, HOST
 
 AT = 1_700_000_090.0
 """When all that happens does."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.running import GENEROUS_SECONDS
@@ -107,3 +107,11 @@ def systemd_in(folder: Path) -> Iterator[Systemd]:
         yield systemd
     finally:
         systemd.close()
+
+
+def is_hung_up(theirs: socket.socket) -> bool:
+    """Whether nobody has the other end any more."""
+    theirs.setblocking(False)
+    with suppress(BlockingIOError):
+        return theirs.recv(1) == b""
+    return False

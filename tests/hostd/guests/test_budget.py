@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hostd.guests import budget
-from hostd.guests.budget import Bucket, Budget, Fault
+from hostd.guests.budget import Budget, Fault
 from hostd.metrics.guest import FAULT_KINDS
 from protocol.errors import DropReason
 
@@ -23,15 +23,6 @@ def flood(its: Budget, *, now: float, seconds: float) -> float:
         wait = spend(its, now, bytes_=budget.BYTES_PER_SECOND)
         now += min(max(wait, 0.01), 2.0)
     return now
-
-
-def test_a_reserve_fills_at_its_rate_and_no_further() -> None:
-    bucket = Bucket(rate=10.0, reserve=100.0, left=100.0)
-    assert bucket.spend(0.0, 100.0) == 0.0
-    assert bucket.spend(1.0, 20.0) == 1.0
-    assert bucket.spend(2.0, 0.0) == 0.0
-    assert bucket.spend(1000.0, 100.0) == 0.0
-    assert bucket.spend(1000.0, 1.0) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

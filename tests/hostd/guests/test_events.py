@@ -12,7 +12,7 @@ from hostd.config import GuestSettings
 from hostd.guests import session
 from hostd.guests.line import Line as HostsLine
 from hostd.guests.session import attend
-from hostd.history.taking import Taken, sort_out
+from hostd.history.taking import Mark, Taken, sort_out
 from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.store import Store
@@ -31,12 +31,12 @@ class Shelf:
     """A history in memory, which a test may close for a while; a real one is in tests/hostd/history."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, int], int] = {}
+        self.kept: dict[tuple[str, int], Mark] = {}
         self.most = 1_000
         self.is_open = asyncio.Event()
         self.is_open.set()
 
-    async def highest(self, uuid: str, journal: int) -> int | None:
+    async def highest(self, uuid: str, journal: int) -> Mark | None:
         await self.is_open.wait()
         return self.kept.get((uuid, journal))
 
@@ -69,7 +69,7 @@ async def store(qemu: Qemu, shelf: Shelf) -> AsyncIterator[Store]:
 
 
 def numbered(*numbers: int) -> tuple[Event, ...]:
-    return tuple(replace(EVENT, number=number) for number in numbers)
+    return tuple(replace(EVENT, number=number, token=1000 + number) for number in numbers)
 
 
 async def tell(line: Line, *numbers: int) -> EventsTaken:
@@ -88,13 +88,13 @@ def dropped(reason: str) -> float:
 async def test_events_are_acknowledged_once_they_are_safe_and_counted(store: Store, qemu: Qemu, shelf: Shelf) -> None:
     line = await qemu.line()
     welcome = await line.greet(GREETING)
-    assert (welcome.capabilities, welcome.events_taken) == (("events",), None)
+    assert (welcome.capabilities, welcome.events_taken, welcome.events_taken_token) == (("events",), None, None)
     shelf.is_open.clear()
     await line.say(Events(journal=JOURNAL, events=numbered(1, 2)))
     await line.say(Report(cpus=5))
     assert (await until(store, lambda d: d.guest.report is not None)).guest.events == {}
     shelf.is_open.set()
-    assert (await line.hear(EventsTaken))[0] == EventsTaken(journal=JOURNAL, number=2)
+    assert (await line.hear(EventsTaken))[0] == EventsTaken(journal=JOURNAL, number=2, token=1002)
     assert (await until(store, lambda d: bool(d.guest.events))).guest.events == {"warning": 2}
 
 
@@ -110,9 +110,22 @@ async def test_a_guest_that_greets_is_told_which_events_are_here(store: Store, q
     line = await qemu.line()
     await line.greet(GREETING)
     await tell(line, 1, 2, 3)
-    assert (await line.greet(replace(GREETING, nonce=43))).events_taken == 3
+    welcome = await line.greet(replace(GREETING, nonce=43))
+    assert (welcome.events_taken, welcome.events_taken_token) == (3, 1003)
     assert (await line.greet(replace(GREETING, nonce=44, journal=JOURNAL + 1))).events_taken is None
     assert (await until(store, lambda d: d.guest.sessions == 3)).guest.events == {"warning": 3}
+
+
+async def test_a_guest_that_was_set_back_and_has_yet_to_find_out_is_told_what_is_here_and_nothing_is_taken(
+    store: Store, qemu: Qemu, shelf: Shelf
+) -> None:
+    line = await qemu.line()
+    await line.greet(GREETING)
+    await tell(line, 1, 2)
+    others = tuple(replace(event, token=7) for event in numbered(2, 3))
+    await line.say(Events(journal=JOURNAL, events=others))
+    assert (await line.hear(EventsTaken))[0] == EventsTaken(journal=JOURNAL, number=2, token=1002)
+    assert shelf.kept[UUID, JOURNAL] == Mark(2, 1002)
 
 
 async def test_events_beyond_what_a_domain_may_send_are_not_acknowledged_and_may_come_again(

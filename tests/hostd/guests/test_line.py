@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from hostd.guests.line import Line, NotOpened, Outcome
 from hostd.systemd import Supervisor
 from tests.support.builders import UUID
 from tests.support.running import GENEROUS_SECONDS
-from tests.support.systemd import Systemd, systemd_in
+from tests.support.systemd import Systemd, is_hung_up
 
 SOMEBODY = 4242  # a user who is not root
 NOBODY = 2**22 + 1  # no process has this number
@@ -260,26 +260,6 @@ async def test_where_the_kernel_does_not_tell_a_connection_counts_as_taken_up(
     monkeypatch.setattr(peer, "is_accepted", lambda _: None)
     async with Line(path=path).opened():
         pass
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Systemd]:
-    with systemd_in(tmp_path) as manager:
-        yield manager
-
-
-@pytest.fixture
-def supervisor(manager: Systemd) -> Iterator[Supervisor]:
-    supervisor = Supervisor(manager.address)
-    yield supervisor
-    supervisor.close()
-
-
-def is_hung_up(qemu: socket.socket) -> bool:
-    qemu.setblocking(False)
-    with suppress(BlockingIOError):
-        return qemu.recv(1) == b""
-    return False
 
 
 async def test_an_open_line_is_kept_until_it_is_closed(

@@ -10,7 +10,8 @@ from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.model.stats import DomainStats, VcpuStats
 from protocol.messages import Metrics
-from tests.support.builders import HOST, OTHER_UUID, UUID, facts, full_domain, unconnected, world
+from tests.support.builders import OTHER_UUID, UUID, facts, full_domain, unconnected, world
+from tests.support.hosts import HOST
 
 NOW = 1_700_000_000.5
 ALL = GuestSettings(share=tuple(SHAREABLE), share_host_name=True)

@@ -1,9 +1,8 @@
 """A history that runs beside a test, and events for it."""
 
 import contextlib
-import resource
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -46,14 +45,3 @@ def rows(path: Path, question: str = "SELECT number, text FROM event ORDER BY id
 
 def value(name: str, **labels: str) -> float:
     return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-@contextlib.contextmanager
-def no_file_longer_than(limit: int) -> Iterator[None]:
-    """What a full disk does to a file that has to grow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

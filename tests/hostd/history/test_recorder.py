@@ -8,12 +8,16 @@ import stat
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hostd.history import database
-from tests.hostd.history.histories import at_once, event, no_file_longer_than, recording, rows, value
+from hostd.history.schema import MIGRATIONS
+from hostd.history.taking import MAX_JOURNALS, Mark
+from tests.hostd.history.histories import at_once, event, recording, rows, value
+from tests.support.disks import no_file_longer_than
 from tests.support.running import until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,10 +30,11 @@ from tests.hostd.history.histories import event, recording
 
 async def main():
     async with recording(Path(sys.argv[1])) as history:
-        number = await history.highest("u", 1) or 0
+        mark = await history.highest("u", 1)
+        number = mark.number if mark else 0
         while True:
             taken = await history.take("u", 1, [event(number + 1, "a"), event(number + 2, "b")], time.time())
-            number = taken.highest
+            number = taken.highest.number
             print(number, flush=True)
             if number % 1000 == 0:
                 break
@@ -41,7 +46,7 @@ asyncio.run(main())
 async def test_what_is_taken_is_on_the_disk_with_all_that_was_said(path: Path) -> None:
     async with recording(path) as history:
         taken = await history.take("u", 7, [event(1, "disk full", device="vdb")], 1_000_000_000.0, name="web")
-        assert (taken.highest, taken.new) == (1, (event(1, "disk full", device="vdb"),))
+        assert (taken.highest, taken.new) == (Mark(1), (event(1, "disk full", device="vdb"),))
         columns = "at, source, domain, domain_name, kind, severity, text, data, journal, number"
         assert rows(path, f"SELECT {columns} FROM event") == [  # noqa: S608 - our own words
             (1e9, "guest", "u", "web", "backup.failed", "warning", "disk full", '{"device":"vdb"}', 7, 1)
@@ -54,10 +59,38 @@ async def test_what_comes_again_is_told_apart_also_after_a_restart(path: Path) -
         await history.take("u", 7, [event(1), event(2)], now)
         assert (await history.take("u", 7, [event(2), event(3)], now)).duplicates == 1
     async with recording(path) as history:
-        assert await history.highest("u", 7) == 3
+        assert await history.highest("u", 7) == Mark(3)
         assert await history.highest("u", 8) is None
         assert (await history.take("u", 7, [event(3)], now)).new == ()
     assert [number for number, _ in rows(path)] == [1, 2, 3]
+
+
+async def test_an_event_of_the_same_number_is_another_one_if_its_token_is(path: Path) -> None:
+    now = time.time()
+    first, other = (replace(event(2, text), token=token) for text, token in (("first", 7), ("other", 8)))
+    async with recording(path) as history:
+        await history.take("u", 7, [first], now)
+    async with recording(path) as history:
+        assert await history.highest("u", 7) == Mark(2, 7)
+        taken = await history.take("u", 7, [other], now)
+        assert (taken.reverted, taken.highest) == (1, Mark(2, 7))
+        for journal in range(100, 100 + MAX_JOURNALS):  # so that it is forgotten
+            await history.take("u", journal, [event(1)], now)
+        assert await history.highest("u", 7) is None
+        assert (await history.take("u", 7, [other], now)).new == (other,)
+    assert rows(path, "SELECT text, token FROM event WHERE journal = 7") == [("first", 7), ("other", 8)]
+
+
+async def test_a_file_of_the_first_layout_is_taken_up(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(f"{MIGRATIONS[0]} PRAGMA user_version=1;")
+        old.execute("INSERT INTO journal VALUES ('u', 7, 3, ?)", (time.time(),))
+        old.commit()
+    async with recording(path) as history:
+        assert await history.highest("u", 7) == Mark(3)
+        assert (await history.take("u", 7, [event(3), event(4)], time.time())).duplicates == 1
+    assert rows(path, "SELECT number, token FROM event") == [(4, None)]
 
 
 async def test_journals_and_domains_are_told_apart(path: Path) -> None:
@@ -80,8 +113,8 @@ async def test_a_session_that_ends_meanwhile_costs_nobody_anything(path: Path) -
         gone = group.create_task(history.take("u", 1, [event(1)], time.time()))
         await asyncio.sleep(0)
         gone.cancel()
-        assert (await history.take("v", 1, [event(1)], time.time())).highest == 1
-        assert (await history.take("u", 1, [event(1)], time.time())).highest == 1
+        assert (await history.take("v", 1, [event(1)], time.time())).highest == Mark(1)
+        assert (await history.take("u", 1, [event(1)], time.time())).highest == Mark(1)
 
 
 async def test_a_guest_that_sends_too_much_is_held_back_and_nothing_is_lost(path: Path) -> None:
@@ -89,11 +122,11 @@ async def test_a_guest_that_sends_too_much_is_held_back_and_nothing_is_lost(path
     async with recording(path, clock=lambda: now, events_at_once=2, events_per_second=1) as history:
         sent = [event(number) for number in range(1, 5)]
         taken = await history.take("u", 1, sent, time.time())
-        assert (taken.highest, taken.held_back) == (2, 2)
+        assert (taken.highest, taken.held_back) == (Mark(2), 2)
         assert (await history.take("u", 1, sent, time.time())).held_back == 2
-        assert (await history.take("v", 1, sent, time.time())).highest == 2
+        assert (await history.take("v", 1, sent, time.time())).highest == Mark(2)
         now = 2.0
-        assert (await history.take("u", 1, sent, time.time())).highest == 4
+        assert (await history.take("u", 1, sent, time.time())).highest == Mark(4)
     assert value("hostd_history_guest_events_total", result="held_back") >= 6
 
 
@@ -116,8 +149,8 @@ async def test_everything_that_was_acknowledged_survives_kills(path: Path) -> No
 
 async def test_without_a_path_the_history_is_in_memory() -> None:
     async with recording(None) as history:
-        assert (await history.take("u", 1, [event(1)], time.time())).highest == 1
-        assert await history.highest("u", 1) == 1
+        assert (await history.take("u", 1, [event(1)], time.time())).highest == Mark(1)
+        assert await history.highest("u", 1) == Mark(1)
         assert not history.is_durable
 
 
@@ -129,7 +162,7 @@ async def test_memory_stands_in_for_a_full_disk_and_gives_back_what_it_took(
         await history.take("u", 1, [event(1, "kept")], time.time())
         with no_file_longer_than(length(Path(f"{path}-wal"))), caplog.at_level(logging.WARNING):
             taken = await history.take("u", 1, [event(1, "kept"), event(2, "remembered")], time.time())
-            assert (taken.highest, taken.duplicates, history.is_durable) == (2, 1, False)
+            assert (taken.highest, taken.duplicates, history.is_durable) == (Mark(2), 1, False)
             assert value("hostd_history_durable") == 0
         assert "kept in memory alone" in caplog.text
         now = 100.0
@@ -157,7 +190,7 @@ async def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> No
         (tmp_path / "state").unlink()
         now = 1.0
         await history.take("u", 1, [event(2)], time.time())
-        assert history.is_durable
+        await until(lambda: history.is_durable)  # the try that was under way may yet have failed
     assert [number for number, _ in rows(path)] == [1, 2]
 
 
@@ -169,7 +202,7 @@ async def test_a_disk_that_does_not_answer_is_not_waited_for(path: Path, monkeyp
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")  # whoever writes next waits, as for a disk
             slow = value("hostd_history_failures_total", reason="slow")
-            assert (await history.take("u", 1, [event(2)], time.time())).highest == 2
+            assert (await history.take("u", 1, [event(2)], time.time())).highest == Mark(2)
             assert value("hostd_history_failures_total", reason="slow") == slow + 1
             assert not history.is_durable
         monkeypatch.undo()
@@ -187,7 +220,7 @@ async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(path: Path, from_
     damage(path, from_byte)
     async with recording(path, clock=lambda: now, retry=at_once()) as history:
         now = 1.0
-        assert (await history.take("u", 2, [event(1)], time.time())).highest == 1
+        assert (await history.take("u", 2, [event(1)], time.time())).highest == Mark(1)
         await until(lambda: history.is_durable)
     assert rows(path, "SELECT journal, number FROM event") == [(2, 1)]
     assert path.with_name("history.sqlite.damaged").exists()
@@ -206,7 +239,7 @@ async def test_a_newer_hostds_file_is_left_alone(path: Path) -> None:
         database_.execute("PRAGMA user_version=99")
     newer = value("hostd_history_failures_total", reason="newer")
     async with recording(path) as history:
-        assert (await history.take("u", 1, [event(1)], time.time())).highest == 1
+        assert (await history.take("u", 1, [event(1)], time.time())).highest == Mark(1)
         assert not history.is_durable
     assert value("hostd_history_failures_total", reason="newer") > newer
     assert rows(path, "SELECT count(*) FROM event") == [(0,)]
@@ -220,7 +253,7 @@ async def test_events_that_are_too_old_go_and_their_numbers_stay_known(path: Pat
         now = 61.0
         await history.take("v", 1, [event(1, "wakes it")], time.time())
         await until(lambda: [text for _, text in rows(path)] == ["new", "wakes it"])
-        assert await history.highest("u", 1) == 2
+        assert await history.highest("u", 1) == Mark(2)
 
 
 async def test_ids_are_never_used_again(path: Path) -> None:
@@ -279,5 +312,5 @@ async def test_a_history_that_holds_on_to_what_it_took_in_memory_stays_within_bo
     async with recording(None, max_bytes=1 << 20) as history:
         for number in range(0, 1000, 50):
             sent = [event(number + more, "x" * 500, **big) for more in range(1, 51)]
-            assert (await history.take("loud", 1, sent, time.time())).highest == number + 50
+            assert (await history.take("loud", 1, sent, time.time())).highest == Mark(number + 50)
         await until(lambda: value("hostd_history_size_bytes") < 1 << 20)

@@ -28,7 +28,7 @@ from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.devices import Disk, Hardware, Interface
 from hostd.model.domain import DomainFacts
 from hostd.model.stats import DomainState
-from tests.support.builders import NO_DEVICES
+from tests.support.particulars import NO_DEVICES
 from tests.support.testdriver import (
     DEADLINE,
     DEFAULT_UUID,

@@ -10,6 +10,7 @@ import pytest
 from hostd.config import SamplingSettings
 from hostd.hypervisor import (
     Answer,
+    CallFailed,
     NoSuchDomain,
     TimedOut,
 )
@@ -93,6 +94,17 @@ async def test_a_domain_that_may_not_be_entered_tells_its_control_state_alone(
     control = Control(state=ControlState.JOB, seconds=2.5)
     answer = await hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=False)
     assert answer == Answer(stats=None, control=control)
+
+
+async def test_a_domain_that_stops_while_it_is_asked_is_not_there_to_be_asked(
+    hypervisor: LibvirtAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "controlInfo", refusing(libvirt.VIR_ERR_OPERATION_INVALID))
+    with pytest.raises(CallFailed):  # it runs, and so that is trouble
+        await hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True)
+    monkeypatch.setattr(libvirt.virDomain, "isActive", lambda _: 0)
+    with pytest.raises(NoSuchDomain, match="stopped meanwhile"):
+        await hypervisor.ask(DEFAULT_UUID, deadline_seconds=DEADLINE, may_enter=True)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hostd.hypervisor.describe import Description, describe
 from hostd.model.devices import Hardware
 from hostd.model.domain import Channel
-from tests.support.builders import NO_DEVICES
+from tests.support.particulars import NO_DEVICES
 
 NAME = "io.virtwire.agent.0"
 

@@ -15,6 +15,7 @@ from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.details import NO_JOB, Details, DiskError, Job, Messages
 from hostd.model.stats import ControlState
 from tests.support.running import until
+from tests.support.testdriver import refusing
 
 Binding: TypeAlias = Any  # libvirt's own has no types
 
@@ -22,17 +23,6 @@ DEADLINE = 60.0
 DEFAULT_UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 SNAPSHOT = "<domainsnapshot><name>{}</name></domainsnapshot>"
 CONTROLS = list(ControlState)
-
-
-def refusing(code: int) -> Callable[..., None]:
-    """A call of libvirt's that ends in that error."""
-
-    def refuse(*_: object) -> None:
-        error = libvirt.libvirtError("no")
-        error.err = (code, 0, "no", 0, "", "", "", 0, 0)
-        raise error
-
-    return refuse
 
 
 def control(state: ControlState) -> Callable[..., list[int]]:
@@ -93,7 +83,7 @@ async def test_one_that_does_not_run_is_asked_only_what_needs_no_monitor(
 ) -> None:
     domain.destroy()
     found = await detailed(hypervisor)
-    assert (found.is_autostarted, found.disk_errors) == (False, None)
+    assert (found.is_autostarted, found.disk_errors, found.is_whole) == (False, None, True)
 
 
 async def test_snapshots_are_counted_and_the_oldest_and_the_newest_dated(
@@ -156,7 +146,7 @@ async def test_the_job_that_runs_is_asked_about_and_the_disks_are_not(
     monkeypatch.setattr(libvirt.virDomain, "jobStats", lambda _: {"type": 2, "operation": 5, "time_elapsed": 1500})
     found = await detailed(hypervisor)
     assert found.job == Job(operation="migration_out", kind="unbounded", elapsed_seconds=1.5)
-    assert found.disk_errors is None
+    assert (found.disk_errors, found.is_whole) == (None, False)
 
 
 @pytest.mark.parametrize("state", [ControlState.OK, ControlState.JOB])
@@ -180,7 +170,7 @@ async def test_a_monitor_that_somebody_else_is_at_is_left_alone(
 ) -> None:
     monkeypatch.setattr(libvirt.virDomain, "controlInfo", control(state))
     found = await detailed(hypervisor)
-    assert (found.job, found.disk_errors, found.is_autostarted) == (None, None, False)
+    assert (found.job, found.disk_errors, found.is_whole, found.is_autostarted) == (None, None, False, False)
 
 
 @pytest.mark.parametrize("reason", [libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP])
@@ -189,7 +179,7 @@ async def test_a_domain_that_is_about_to_run_here_is_left_alone(
 ) -> None:
     monkeypatch.setattr(libvirt.virDomain, "state", lambda _: [libvirt.VIR_DOMAIN_PAUSED, reason])
     found = await detailed(hypervisor)
-    assert (found.job, found.disk_errors, found.is_autostarted) == (None, None, False)
+    assert (found.job, found.disk_errors, found.is_whole, found.is_autostarted) == (None, None, False, False)
 
 
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_INVALID])

@@ -11,7 +11,7 @@ from hostd.hypervisor.devices import hardware_of
 from hostd.hypervisor.selection import Devices, Selection
 from hostd.model.block import IoTune
 from hostd.model.devices import Disk, Hardware, Interface
-from tests.support.builders import NO_DEVICES
+from tests.support.particulars import NO_DEVICES
 
 DISKS = """
 <disk type='file' device='disk' snapshot='external'>

@@ -19,6 +19,7 @@ from tests.support.hypervisor import FakeHypervisor
 
 SETTINGS = SamplingSettings(interval_seconds=10.0, details_interval_seconds=300.0, max_unresponsive_domains=3)
 BACKUP = Job(operation="backup", kind="unbounded")
+MIGRATION = Job(operation="migration_out", kind="unbounded")
 ANSWERED = Sample(stats=DomainStats(), has_answered=True, control=Control(state=ControlState.OK))
 
 
@@ -71,6 +72,25 @@ async def test_one_that_does_not_run_is_asked_too(clock: Clock) -> None:
     fake, store = FakeHypervisor(), Store(world(Domain(facts=shut_off(uuid_of(0)))))
     await Detailed(store, fake, SETTINGS).collect()
     assert store.world.domains[uuid_of(0)].details == Details()
+
+
+async def test_what_was_left_out_is_asked_for_again_soon_and_then_ever_more_seldom(clock: Clock) -> None:
+    _, fake, subject = detailing(1)
+    fake.details[uuid_of(0)] = Details(is_whole=False)
+    begun, asked_at = clock.now, list[float]()
+    for _ in range(120):
+        before = len(fake.detailed)
+        await subject.collect()
+        asked_at += [clock.now - begun] * (len(fake.detailed) - before)
+        clock.now += 1
+    assert asked_at == [0, 1, 3, 7, 15, 31, 61, 91]
+    fake.details[uuid_of(0)] = Details()
+    clock.now += 30
+    await subject.collect()
+    fake.detailed.clear()
+    clock.now += 299
+    await subject.collect()
+    assert fake.detailed == []
 
 
 async def test_one_that_is_new_or_has_changed_is_asked_at_once_and_the_others_are_not(clock: Clock) -> None:
@@ -131,6 +151,18 @@ async def test_a_job_that_cannot_be_asked_after_just_now_is_as_it_was(
     await subject.collect()
     assert fake.followed == [uuid_of(0)]
     assert store.world.domains[uuid_of(0)].details == Details(job=BACKUP)
+
+
+async def test_a_migration_is_looked_for_as_soon_as_qemu_tells_that_it_copies_memory(clock: Clock) -> None:
+    store, fake, subject = detailing(2)
+    await subject.collect()
+    fake.jobs[uuid_of(1)] = MIGRATION
+    for _ in range(3):  # once is enough to find it; then it is followed on its interval
+        store.tell(changes.DomainEvent(uuid=uuid_of(1), name="vm1", event="migration_iteration", detail="", at=1.0))
+        clock.now += 1
+        await subject.collect()
+    assert fake.followed == [uuid_of(1)]
+    assert store.world.domains[uuid_of(1)].details == Details(is_autostarted=True, job=MIGRATION)
 
 
 async def test_what_was_told_anew_while_a_job_was_asked_after_is_not_overtaken(clock: Clock) -> None:

@@ -15,8 +15,9 @@ from hostd.model.stats import Control, ControlState, DomainState, DomainStats, S
 from hostd.sampler import domains
 from hostd.sampler.domains import Domains
 from hostd.store import Store
-from tests.support.builders import STATS, UUID, facts, full_domain, world
+from tests.support.builders import UUID, facts, full_domain, world
 from tests.support.hypervisor import FakeHypervisor
+from tests.support.numbers import STATS
 
 SURVEY = Survey(
     state=DomainState.RUNNING, reason="booted", interfaces=STATS.interfaces, bandwidth=STATS.bandwidth, perf=STATS.perf

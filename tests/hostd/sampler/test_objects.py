@@ -9,7 +9,8 @@ from hostd.hypervisor import CallFailed, HypervisorError, TimedOut, Unavailable
 from hostd.model.objects import Countable, Network, Objects
 from hostd.sampler.objects import MOST_SILENT, OtherObjects
 from hostd.store import Store
-from tests.support.builders import NETWORK, OBJECTS, world
+from tests.support.builders import world
+from tests.support.hosts import NETWORK, OBJECTS
 from tests.support.hypervisor import FakeHypervisor
 
 STUCK = TimedOut("is stuck")

@@ -6,7 +6,7 @@ import pytest
 
 from hostd.model.kvm import RareStats
 from hostd.sampler.rare import Rare
-from tests.support.builders import RARE
+from tests.support.numbers import RARE
 
 
 @pytest.fixture

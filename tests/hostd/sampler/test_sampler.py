@@ -18,8 +18,10 @@ from hostd.model.stats import DomainState, ProcessStats, Survey
 from hostd.sampler import Collection, Collector
 from hostd.sampler.host import Processes
 from hostd.store import Store
-from tests.support.builders import CONNECTION_FACTS, OBJECTS, POOL, STATS, UUID, facts, shut_off, unconnected, world
+from tests.support.builders import UUID, facts, shut_off, unconnected, world
+from tests.support.hosts import CONNECTION_FACTS, OBJECTS, POOL
 from tests.support.hypervisor import FakeHypervisor
+from tests.support.numbers import STATS
 from tests.support.running import running
 
 SURVEY = Survey(state=DomainState.RUNNING, reason="booted", bandwidth=STATS.bandwidth, perf=STATS.perf)

@@ -8,7 +8,8 @@ from hostd.hypervisor import CallFailed, HypervisorError, NoSuchPool, TimedOut, 
 from hostd.model.storage import StoragePool
 from hostd.sampler.storage import Storage
 from hostd.store import Store
-from tests.support.builders import POOL, world
+from tests.support.builders import world
+from tests.support.hosts import POOL
 from tests.support.hypervisor import FakeHypervisor
 
 DEAD = StoragePool(uuid="44444444-4444-4444-8444-444444444444", name="nfs", capacity_bytes=1)
