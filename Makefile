@@ -36,7 +36,7 @@ lint: venv ## ruff, format check, mypy, import contracts, Python 3.9 for the gue
 
 .PHONY: test
 test: setup guestagent.pyz ## every test, the lab's included (minutes)
-	@$(LAB) image bullseye
+	@$(LAB) image bullseye trixie
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: test-unit
