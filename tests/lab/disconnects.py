@@ -46,9 +46,9 @@ Cut = Callable[[Guest, Hostd], None]
 CUTS: Sequence[Cut] = (kill_agent, kill_hostd, restart_hostd, drop_connection)
 
 
-def in_any_order(count: int) -> list[Cut]:
-    """So many cuts, each way as often as the others, in an order of chance."""
-    cuts = [CUTS[number % len(CUTS)] for number in range(count)]
+def in_any_order(count: int, ways: Sequence[Cut] = CUTS) -> list[Cut]:
+    """So many cuts, of each way as many, in an order of chance."""
+    cuts = [ways[number % len(ways)] for number in range(count)]
     random.shuffle(cuts)
     return cuts
 

@@ -1,11 +1,12 @@
 """Runs in the guest: hands in one numbered event after the other, and writes down which the agent says it has kept.
 
-``python3 guest_emitter.py RUN FOLDER SECONDS``: RUN tells these events from others, each is followed by a pause of
-SECONDS. A number is never handed in twice: of one that was not answered, because the agent ended meanwhile, nobody
-knows whether it was kept. Ends when there is a file FOLDER/stop. Standard library of Python 3.9 only.
+``python3 guest_emitter.py RUN FOLDER FIRST SECONDS``: RUN tells these events from others, FIRST is the first number, a
+pause of SECONDS follows each. A number is never handed in twice: of one that was not answered, because the agent ended
+meanwhile, nobody knows whether it was kept. Ends when there is a file FOLDER/stop. Standard library of Python 3.9 only.
 """
 
 import json
+import os
 import select
 import socket
 import sys
@@ -18,15 +19,14 @@ PADDING = "x" * 400  # so that a batch of events is a long frame
 
 def main() -> None:
     """Emit until told to stop."""
-    run, folder, seconds = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
-    folder.mkdir(parents=True, exist_ok=True)
-    number = 0
-    with (folder / "kept").open("w") as kept:
+    run, folder, number, seconds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    with (folder / "kept").open("a") as kept:
         while not (folder / "stop").exists():
-            number += 1
             if is_kept(run, number):
                 kept.write(f"{number}\n")
                 kept.flush()
+                os.fsync(kept.fileno())  # a guest that reboots has to know what it was promised
+            number += 1
             select.select([], [], [], seconds)
     (folder / "done").touch()
 

@@ -13,6 +13,7 @@ from tests.lab.waiting import WaitedInVainError, wait_for
 
 _SCRIPT = Path(__file__).with_name("guest_emitter.py")
 _EVERYTHING = 1_000_000
+_AFTER_A_REBOOT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +31,25 @@ class Numbered:
     def __init__(self, guest: Guest, history: Path, *, pause_seconds: float = 0.1) -> None:
         self._guest = guest
         self._history = history
+        self._pause_seconds = pause_seconds
         self._run = uuid.uuid4().hex[:12]
-        self._folder = f"/tmp/numbered-{self._run}"
-        program = f"{self._folder}.py"
-        guest.run(["sh", "-c", f"cat > {program}"], stdin=_SCRIPT.read_text())
-        arguments = f"{self._run} {self._folder} {pause_seconds}"
-        guest.shell(f"python3 {program} {arguments} >{self._folder}.log 2>&1 </dev/null &")
+        self._folder = f"/var/lib/virtwire/numbered-{self._run}"  # where the agent keeps its own
+        self._first = 1
+        guest.run(["sh", "-c", f"mkdir -p {self._folder}; cat > {self._program}"], stdin=_SCRIPT.read_text())
+        self._start()
+
+    @property
+    def _program(self) -> str:
+        return f"{self._folder}/program"
+
+    def go_on(self) -> None:
+        """Hand in more, after the guest has been rebooted, under numbers that were not used before."""
+        self._first += _AFTER_A_REBOOT
+        self._start()
+
+    def _start(self) -> None:
+        arguments = f"{self._run} {self._folder} {self._first} {self._pause_seconds}"
+        self._guest.shell(f"python3 {self._program} {arguments} >{self._folder}/log 2>&1 </dev/null &")
 
     def told(self) -> Counter[int]:
         """How often each number is in the history."""
@@ -49,6 +63,11 @@ class Numbered:
         """Wait until the history has an event of which it had none when this call began."""
         before = len(self.told())
         wait_for("one more event in the history", lambda: len(self.told()) > before, deadline=deadline)
+
+    def wait_for_kept(self, more: int) -> None:
+        """Wait until the agent has kept so many more, whoever has them by now."""
+        count = f"$(wc -l < {self._folder}/kept)"
+        self._guest.shell(f"wanted=$(({count} + {more})); until [ {count} -ge $wanted ]; do sleep 0.1; done")
 
     def end(self, *, deadline: float = 60) -> Account:
         """Stop, wait until all that was kept is told, and give the account; what is missing by then is lost."""
