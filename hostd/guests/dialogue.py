@@ -205,6 +205,7 @@ class Dialogue:
                 self._answered(number, status)
             case Goodbye():
                 self._end_session()
+                self._patience.left()
                 self._store.tell(changes.GuestLost(uuid=self._uuid, is_retried=False))
                 self._request_at = now + self._interval
             case _:  # nothing else comes from a guest

@@ -60,13 +60,19 @@ class Patience:
         self._told_at: float | None = None  # the oldest that is not acknowledged
         self._within_since: float | None = None
         self._is_open = False
+        self._has_left = False
 
     def heard(self, now: float, *, is_open: bool) -> None:
         """A valid message came, and the session is open after it, or is not."""
         self._heard_at = now
         self._is_open = is_open
+        self._has_left = False
         if is_open:
             self._greetings.reset()
+
+    def left(self) -> None:
+        """What came was a goodbye: the line is well, and its silence needs no healing until long after."""
+        self._has_left = True
 
     def told(self, now: float) -> None:
         """Something was sent that has to be acknowledged."""
@@ -119,4 +125,6 @@ class Patience:
         self._heard_at = now  # nobody has the port open: nothing to heal
 
     def _limit_seconds(self) -> float:
+        if self._has_left:
+            return MOST_GREETING_SECONDS
         return self._silent_seconds if self._is_open else self._greetings.seconds

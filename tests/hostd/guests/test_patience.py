@@ -251,6 +251,14 @@ def test_after_goodbye_the_guest_is_asked_again_after_an_interval(talk: Talk) ->
     assert [type(message) for message in talk.at(2)] == [HelloRequest]
 
 
+def test_after_goodbye_the_line_is_kept_for_longer_than_a_restart_of_the_agent_takes(talk: Talk) -> None:
+    talk.begin()
+    talk.say(Goodbye(reason="ends"))
+    talk.at(patience.MOST_GREETING_SECONDS - 1)
+    with pytest.raises(LineDown):
+        talk.at(2)
+
+
 def test_a_guest_that_was_refused_is_left_alone_for_long(talk: Talk) -> None:
     talk.at(0)
     talk.say(replace(HELLO, version_min=2, version_max=2))
