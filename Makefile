@@ -36,7 +36,7 @@ lint: venv ## ruff, format check, mypy, import contracts, Python 3.9 for the gue
 
 .PHONY: test
 test: setup guestagent.pyz ## every test, the lab's included (minutes)
-	@$(LAB) image bullseye
+	@$(LAB) image bullseye trixie
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: test-unit
@@ -44,7 +44,7 @@ test-unit: venv ## the tests that need no lab (seconds)
 	$(BIN)/pytest -m "not lab" $(ARGS)
 
 .PHONY: bench
-bench: venv ## measure every figure beside its peer and print one table (4 minutes; ARGS="--json FILE FIGURE …")
+bench: venv ## measure every figure beside its peer and print one table (7 minutes; ARGS="--json FILE FIGURE …")
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: demo

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import collection, events, footprint, lines, render, scrape, stuck
+from bench import collection, cuts, events, footprint, lines, render, scrape, stuck
 from bench.outcome import Outcome, Reading, Unit, ratio
 from bench.stage import Stage
 
@@ -46,6 +46,7 @@ FIGURES = (
     Figure("lines-visible", "a report to visible, p99, 200 guests", "≤ 250 ms", 0.250, lines.visible),
     Figure("lines-flood", "one guest floods: the others' p99", "≤ 50 ms more", 0.050, lines.flood_delay),
     Figure("lines-flood-memory", "one guest floods: hostd's memory", "≤ 10 MB more", 10e6, lines.flood_memory),
+    Figure("cuts", "events lost or doubled over 200 cuts of a line", "0", 0.0, cuts.events),
     Figure("stuck-age", "one QEMU stopped: age of the others' data", "≤ 2 intervals", 2.0, stuck.others_age),
     # 1.5 stands for unchanged: it leaves room for the noise of two medians.
     Figure("stuck-scrape", "one QEMU stopped: GET /metrics, median", "unchanged (≤ 1.5 x)", 1.5, stuck.scrape_time),

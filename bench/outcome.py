@@ -14,6 +14,7 @@ class Unit(enum.Enum):
     BYTES = "MB"
     CORES = "% of a core"
     INTERVALS = "intervals"
+    COUNT = "count"
     RATIO = ""
 
 
@@ -52,6 +53,8 @@ def _number(value: float, unit: Unit) -> str:
             return f"{value / 1e6:.1f} MB"
         case Unit.CORES:
             return f"{value * 100:.2f} % of a core"
+        case Unit.COUNT:
+            return f"{value:,.0f}"
         case Unit.RATIO if 0 < value < _FRACTION_BELOW:
             return f"1/{1 / value:.1f}"
         case _:

@@ -11,9 +11,10 @@ from xml.sax.saxutils import escape
 import libvirt
 
 from tests.lab.command_line import Finished, NoAnswerError, ask, greet
+from tests.lab.debian import system_tool
 from tests.lab.image import DEFAULT_SUITE
 from tests.lab.libvirtd import PrivateLibvirt
-from tests.lab.processes import kill_and_wait, tail
+from tests.lab.processes import kill_and_wait, output_of, tail
 from tests.lab.waiting import wait_for
 
 AGENT_CHANNEL = "io.virtwire.agent.0"
@@ -32,6 +33,7 @@ class GuestSpec:
     vcpus: int = 1
     suite: str = DEFAULT_SUITE
     disk_mib: int = 0  # 0: no disk
+    disk_is_state: bool = False  # whether it holds what the agent keeps, which is else gone with a reboot
     network: bool = False  # QEMU's user-mode network: no route in, the host's loopback is 10.0.2.2
     agent_channel: bool = True
     agent: bool = True  # whether init keeps `guestagent run` alive
@@ -143,10 +145,14 @@ def domain_xml(libvirtd: PrivateLibvirt, spec: GuestSpec) -> str:
     words = f"console=ttyS0 quiet rdinit=/init virtwire.hostname={spec.name}"
     if not spec.agent:
         words += " virtwire.agent=off"
+    if spec.disk_is_state:
+        words += " virtwire.state=on"
     channels = [LAB_CHANNEL, *([AGENT_CHANNEL] if spec.agent_channel else [])]
     devices = [_CHANNEL.format(name=name) for name in channels] + list(spec.extra_devices)
     if spec.disk_mib:
         path = libvirtd.file(f"disk-{spec.name}.raw", size_bytes=spec.disk_mib << 20)
+        if spec.disk_is_state:
+            output_of([system_tool("mke2fs"), "-q", "-F", path])
         devices.append(_DISK.format(path=path))
     if spec.network:
         devices.append("<interface type='user'><model type='virtio'/></interface>")

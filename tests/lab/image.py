@@ -7,6 +7,7 @@ agent needs for a serial line, and for nothing else, is there as its distributio
 """
 
 import itertools
+import lzma
 import shutil
 import stat
 import tempfile
@@ -22,6 +23,7 @@ from tests.lab.progress import step
 
 DEFAULT_SUITE = "bookworm"
 OLDEST_SUITE = "bullseye"  # whose Python, 3.9, is the oldest that the agent promises to run on
+NEWEST_SUITE = "trixie"  # whose Python, 3.13, is the newest of a stable Debian
 _HERE = Path(__file__).parent
 _REPOSITORY = _HERE.parents[1]
 
@@ -55,7 +57,9 @@ _TRIMMED = (
     "usr/bin/dpkg*",
     "bin/tar",
 )
-_FOLDERS = ("proc", "sys", "dev", "run", "tmp", "root", "sbin", "usr/sbin", "usr/bin", "var/log", "mnt")
+# A package may have its files in either place; which of the two is what the links of a whole Debian are for.
+_MERGED = ("bin", "lib", "lib64", "sbin")
+_FOLDERS = ("proc", "sys", "dev", "run", "tmp", "root", "usr/sbin", "usr/bin", "var/log", "mnt")
 
 _AGENT_COMMAND = b'#!/bin/sh\nexec python3 /opt/virtwire/guestagent.pyz "$@"\n'
 
@@ -107,7 +111,8 @@ def _build(suite_name: str, place: Path) -> None:
     ):
         suite = Suite(suite_name, Path(scratch))
         root, kernel = Path(scratch) / "root", Path(scratch) / "kernel"
-        root.mkdir()
+        _merge_usr(root)
+        _merge_usr(kernel)
         unpack(suite.closure(*_PACKAGES), root)
         _trim(root)
         _link_busybox(root)
@@ -118,6 +123,12 @@ def _build(suite_name: str, place: Path) -> None:
         shutil.copyfile(vmlinuz, place / "vmlinuz")
         # Not compressed: an emulated CPU unpacks slower than QEMU hands it over (3.5 s to ready, gzip 3.9 s).
         (place / "initrd").write_bytes(cpio.archive(cpio.tree(root)))
+
+
+def _merge_usr(root: Path) -> None:
+    for name in _MERGED:
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
 
 
 def _trim(root: Path) -> None:
@@ -134,7 +145,7 @@ def _trim(root: Path) -> None:
 def _link_busybox(root: Path) -> None:
     for path in output_of([root / "bin/busybox", "--list-full"]).split():
         link = root / path
-        if not link.exists():
+        if not (link.is_symlink() or link.exists()):
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to("/bin/busybox")
 
@@ -172,14 +183,22 @@ def _add_modules(kernel: Path, root: Path) -> None:
     (source,) = kernel.glob("lib/modules/*")
     version = source.name
     output_of([system_tool("depmod"), "-b", kernel, version])
-    needs: dict[str, list[str]] = {}
+    built_in = (source / "modules.builtin").read_text().splitlines()
+    needs: dict[str, list[str]] = {_module_name(path): [] for path in built_in}
     for line in (source / "modules.dep").read_text().splitlines():
         module, _, others = line.partition(":")
-        needs[Path(module).name.partition(".")[0].replace("-", "_")] = [module, *others.split()]
+        needs[_module_name(module)] = [module, *others.split()]
     target = root / "lib/modules" / version
     for module in {path for name in _MODULES for path in needs[name]}:
-        (target / module).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / module, target / module)
+        placed = target / module.removesuffix(".xz")
+        placed.parent.mkdir(parents=True, exist_ok=True)
+        opened = lzma.open if module.endswith(".xz") else Path.open
+        with opened(source / module, "rb") as packed:  # a guest would unpack it at every boot
+            placed.write_bytes(packed.read())
     for index in ("modules.order", "modules.builtin"):
         shutil.copyfile(source / index, target / index)
     output_of([system_tool("depmod"), "-b", root, version])
+
+
+def _module_name(path: str) -> str:
+    return Path(path).name.partition(".")[0].replace("-", "_")

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # The guest's whole init: just enough of a system for an agent to feel at home in, in as few steps as
-# possible, because each one is emulated. Kernel words it knows: virtwire.agent=off leaves the agent out.
+# possible, because each one is emulated. Kernel words it knows: virtwire.agent=off leaves the agent out,
+# virtwire.state=on has a disk keep what it keeps.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux LANG=C.UTF-8
 
 /bin/busybox mount -t proc proc /proc
@@ -18,7 +19,10 @@ for module in virtio_pci virtio_console virtio_balloon virtio_blk virtio_net; do
 done
 ip link set lo up
 for word in $words; do
-    case $word in virtwire.hostname=*) hostname "${word#*=}" ;; esac
+    case $word in
+        virtwire.hostname=*) hostname "${word#*=}" ;;
+        virtwire.state=on) mkdir -p /var/lib/virtwire && mount /dev/vda /var/lib/virtwire ;;
+    esac
 done
 
 # Starts a command again whenever it ends, a second later: what Restart=always does under systemd.

@@ -5,8 +5,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.lab.conftest import Boot, StartHostd, StartPrometheus
+from tests.lab.daemon import Hostd
 from tests.lab.guest import Guest, GuestSpec
-from tests.lab.image import OLDEST_SUITE
+from tests.lab.image import NEWEST_SUITE, OLDEST_SUITE
 from tests.lab.prometheus import promtool
 
 REPORTED = "guest_memory_total_bytes"
@@ -109,15 +110,20 @@ def test_promtool_finds_nothing_to_complain_of_on_a_page_with_guests(guest: Gues
     assert promtool("check", "metrics", stdin=hostd.page()) == ""
 
 
-def test_the_agent_runs_on_python_3_9_with_nothing_else_in_the_guest(boot: Boot, start_hostd: StartHostd) -> None:
-    guest = boot(GuestSpec(name="old", suite=OLDEST_SUITE))
+@pytest.mark.parametrize(("suite", "python"), [(OLDEST_SUITE, "3.9"), (NEWEST_SUITE, "3.13")])
+def test_the_agent_runs_on_the_oldest_and_the_newest_python_with_nothing_else_in_the_guest(
+    boot: Boot, start_hostd: StartHostd, suite: str, python: str
+) -> None:
+    guest = boot(GuestSpec(name=suite, suite=suite))
     hostd = start_hostd()
 
-    assert hostd.wait_for_sample(REPORTED, {"domain": "old"}) > 0
-    assert guest.run(["python3", "--version"]).stdout.startswith("Python 3.9.")
+    assert hostd.wait_for_sample(REPORTED, {"domain": suite}) > 0
+    assert guest.run(["python3", "--version"]).stdout.startswith(f"Python {python}.")
     assert guest.run(["python3", "-c", "import msgpack"], check=False).status != 0
     assert guest.run(["guestagent", "emit", "backup.done", "size=12"]).stdout == "1\n"
     assert guest.run(["guestagent", "emit", "Backup"], check=False).status == 1
+    hostd.wait_for_sample("guest_events_total", {"domain": suite, "severity": "info"}, lambda count: count == 1)
+    assert "resumed: this guest had been paused" in _noticed_after_a_pause(guest, hostd)
 
 
 def test_a_guest_with_a_disk_tells_how_full_it_is(boot: Boot, start_hostd: StartHostd) -> None:
@@ -137,6 +143,14 @@ def _wait_until_told(guest: Guest, *, name: str = "host_cpus") -> str:
     """Wait until the agent has the host's value: it comes with the first metrics, just after the first report."""
     script = f"until guestagent get {name} 2>/dev/null | grep -q .; do sleep 0.2; done; guestagent get {name}"
     return guest.shell(script, timeout=60).stdout.strip()
+
+
+def _noticed_after_a_pause(guest: Guest, hostd: Hostd) -> str:
+    """What the guest's programs are told after a pause that is long enough to be told of."""
+    guest.domain.suspend()
+    hostd.wait_for_sample("guest_report_age_seconds", {"domain": guest.name}, lambda age: age > 3)
+    guest.domain.resume()
+    return guest.shell("until guestagent notices | grep .; do sleep 0.2; done").stdout
 
 
 def _memory_in_xml(guest: Guest) -> int:

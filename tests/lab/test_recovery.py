@@ -7,13 +7,11 @@ import pytest
 
 from tests.lab.conftest import Boot, StartHostd
 from tests.lab.daemon import Hostd
+from tests.lab.disconnects import AGENT
 from tests.lab.guest import Guest, GuestSpec
 from tests.lab.libvirtd import PrivateLibvirt
 from tests.lab.tiny import start_tiny
 from tests.lab.waiting import wait_for
-
-# The agent's pid, in the guest's shell; the brackets keep the search from finding itself.
-AGENT = "$(grep -l '[g]uestagent.pyz' /proc/[0-9]*/cmdline | cut -d / -f 3)"
 
 
 def test_a_killed_agent_is_heard_again_in_a_new_session(guest: Guest, start_hostd: StartHostd) -> None:

@@ -263,6 +263,14 @@ def test_a_line_that_has_carried_something_is_not_opened_anew_for_an_agent_that_
     assert [type(message) for message in talk.say(HELLO)] == [Welcome, Metrics]
 
 
+def test_after_goodbye_the_line_is_kept_for_longer_than_a_restart_of_the_agent_takes(talk: Talk) -> None:
+    talk.begin()
+    talk.say(Goodbye(reason="ends"))
+    talk.at(patience.MOST_GREETING_SECONDS - 1)
+    with pytest.raises(LineDown):
+        talk.at(2)
+
+
 def test_a_guest_that_was_refused_is_left_alone_for_long(talk: Talk) -> None:
     talk.at(0)
     talk.say(replace(HELLO, version_min=2, version_max=2))
