@@ -10,7 +10,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from hostd import telemetry
@@ -19,7 +19,8 @@ from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
 from hostd.guests.line import Line, NotOpened, Outcome
-from hostd.guests.patience import Greetings, LineDown, Patience
+from hostd.guests.patience import Greetings, LineDown, Patience, Unheard
+from hostd.guests.waking import Sessions
 from hostd.history.taking import Taken
 from hostd.model import changes
 from hostd.store import Store
@@ -55,6 +56,7 @@ class Post:
     settings: GuestSettings
     allowance: Allowance
     history: History | None = None
+    sessions: Sessions = field(default_factory=Sessions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ async def attend(post: Post, line: Line) -> NoReturn:
         try:
             await _over_one_connection(post, line, standing)
         except* LineDown as downs:
+            if isinstance(downs.exceptions[0], Unheard):
+                retry.reset()  # how long it was waited for grows by itself
             _log.debug("guest %s: %s", uuid, downs.exceptions[0])  # a guest can bring this about as often as it likes
         except* OSError as errors:
             told = _tell_of(errors.exceptions[0], line, told)
@@ -123,7 +127,7 @@ async def _converse(post: Post, uuid: str, channel: socket.socket, standing: _St
         patience = Patience(standing.greetings, patience_with(post.settings), loop.time())
         dialogue = Dialogue(post.store, uuid, post.settings, patience, standing.budget, standing.labels)
         session = _Session(post, uuid, wire, dialogue, standing)
-        async with asyncio.TaskGroup() as group:
+        async with post.sessions.woken_by(uuid, wire.poke), asyncio.TaskGroup() as group:
             group.create_task(session.talk(), name=f"guest {uuid} talk")
             group.create_task(session.ask(), name=f"guest {uuid} history")
     finally:
