@@ -5,7 +5,8 @@ Three numbers run after each other: `acknowledged` (the host has it) <= `announc
 than was announced has met a future that this guest was reverted from: its numbers mean other events there, and what is
 still to be told gets a new journal's. Of what was on its way when the snapshot was made, some may then be told twice;
 nothing is lost. One case is left: a guest that was reverted while it ran, and that announces, before it finds out, just
-as many events as the abandoned future did; that is one, for the next waits until the first is acknowledged.
+as many events as the abandoned future did; that is one, for the next waits until the first is acknowledged. A host that
+knows of the revert claims to have one more than the guest has, until the guest has answered that it was told.
 """
 
 from __future__ import annotations

@@ -101,7 +101,10 @@ class Welcome:
     report_interval_seconds: float = wire(Number(0.1))
     capabilities: tuple[str, ...] = wire(_CAPABILITIES, default=())
     events_taken: int | None = wire(
-        _COUNT, default=None, about="The highest number this host has of the guest's journal."
+        _COUNT,
+        default=None,
+        about="The highest number this host has of the guest's journal; one that the guest has not written says that it"
+        " was set back, and has to begin another journal.",
     )
 
 

@@ -18,7 +18,7 @@ from hostd.guests.labels import Labels
 from hostd.guests.patience import Circumstances, Patience, silent_seconds
 from hostd.guests.telling import metrics_for
 from hostd.model import changes
-from hostd.model.notice import pending
+from hostd.model.notice import REVERTED, pending
 from hostd.model.stats import DomainState
 from hostd.store import Store
 from protocol.backoff import Backoff
@@ -171,7 +171,7 @@ class Dialogue:
                 session=1 + secrets.randbelow(0xFFFF_FFFF),
                 report_interval_seconds=self._interval,
                 capabilities=(TAKES_EVENTS,) if takes_events else (),
-                events_taken=taken,
+                events_taken=self._taken_as_told(hello, taken),
             )
         )
         self._store.tell(changes.GuestGreeted(uuid=self._uuid, hello=self._labels.introduce(hello, now)))
@@ -179,6 +179,18 @@ class Dialogue:
         self._requests.reset()
         self._tell_at = now
         self._beat_at = now + self._beat_seconds()
+
+    def _taken_as_told(self, hello: Hello, taken: int | None) -> int | None:
+        """More than it has, to a guest that was set back while its numbers went on here: it has to give other ones.
+
+        By itself a guest finds that out only if it has not given as many numbers again meanwhile.
+        """
+        if taken is None or taken <= (hello.events_acknowledged or 0):
+            return taken
+        domain = self._store.world.domains.get(self._uuid)
+        notices = () if domain is None else domain.notices
+        was_set_back = any(notice.kind == REVERTED and notice.answer is None for notice in notices)
+        return max(taken, (hello.events_written or 0) + 1) if was_set_back else taken
 
     def taken(self, journal: int, number: int) -> None:
         """That journal's events are safe up to `number`."""

@@ -12,12 +12,16 @@ from tests.lab.waiting import wait_for
 
 MOST = 100_000
 
-# Runs in the guest. What the agent refuses, for it takes only so many a second, is handed in again.
+# Runs in the guest, and ends between two events. What the agent refuses, as too many a second, is handed in again.
 EMITTER = """
 import itertools
 import json
+import signal
 import socket
 import time
+
+ends = []
+signal.signal(signal.SIGTERM, lambda *_: ends.append(True))
 
 
 def hand_in(text):
@@ -29,7 +33,7 @@ def hand_in(text):
             return json.loads(answer.readline()).get("number")
 
 
-for count in itertools.count(1):
+for count in itertools.takewhile(lambda _: not ends, itertools.count(1)):
     while (number := hand_in(f"tick {count}")) is None:
         time.sleep(0.1)
     print(number, flush=True)

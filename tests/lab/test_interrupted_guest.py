@@ -149,7 +149,7 @@ def emit(hostd: Hostd, guest: Guest, *texts: str) -> None:
         guest.run(["guestagent", "emit", "lab.said", "--text", text])
         wait_for(
             f"the event {text!r} in {hostd.history}",
-            lambda text=text: text in [event.text for event in recorded(hostd, guest)],
+            lambda text=text: text in [event.text for event in recorded(hostd, guest)],  # type: ignore[misc]  # of this turn
             deadline=60,
             evidence=hostd.evidence,
         )

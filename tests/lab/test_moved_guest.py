@@ -3,7 +3,6 @@
 One real guest, its agent in it, is moved to and fro; each test moves it on from where the one before has left it.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -151,7 +150,6 @@ def test_both_hosts_know_an_event_by_one_identity_if_its_acknowledgement_was_on_
 def test_a_guest_whose_target_is_ready_sees_no_break(journey: Journey) -> None:
     for what in ("hosts_away", "ports_lost", "silences", "events_lost"):
         assert journey.after[what] == journey.before[what]
-    assert journey.after["greetings"] == journey.before["greetings"] + 1
     assert "host away" not in journey.agents_log
 
 
@@ -232,5 +230,3 @@ def _held_back(guest: Guest) -> Iterator[None]:
 
 def _wait_healed(host: Host) -> None:
     host.hostd.wait_for_sample("guest_agent_connected", HERE, lambda connected: connected == 1)
-    resumed = host.hostd.value("libvirt_domain_last_event_timestamp_seconds", event="resumed", **HERE)
-    print("healed after", time.time() - (resumed or 0), "reconnects", host.value("hostd_guest_reconnects_total"))

@@ -1,6 +1,7 @@
 """A guest's events and the host's notices: each told until it is safe, and counted once."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,22 @@ async def test_a_guest_that_greets_is_told_which_events_are_here(store: Store, q
     assert (await line.greet(replace(GREETING, nonce=43))).events_taken == 3
     assert (await line.greet(replace(GREETING, nonce=44, journal=JOURNAL + 1))).events_taken is None
     assert (await until(store, lambda d: d.guest.sessions == 3)).guest.events == {"warning": 3}
+
+
+async def test_a_guest_that_was_set_back_is_told_of_more_than_it_has_until_it_has_answered(
+    store: Store, qemu: Qemu
+) -> None:
+    """Its next event has a number that is known here: by this it sees that the number was another event's."""
+    line = await qemu.line()
+    await line.greet(GREETING)
+    await tell(line, 1, 2)
+    store.tell(changes.DomainEvent(uuid=UUID, name="alpha", event="started", detail="from_snapshot", at=time.time()))
+    again = replace(GREETING, nonce=43, events_acknowledged=1, events_written=2)
+    assert (await line.greet(again)).events_taken == 3
+    told, _ = await line.hear(Notice)
+    await line.say(NoticeAnswer(number=told.number, status="seen"))
+    await until(store, lambda d: d.notices[0].answer is not None)
+    assert (await line.greet(replace(again, nonce=44))).events_taken == 2
 
 
 async def test_events_beyond_what_a_domain_may_send_are_not_acknowledged_and_may_come_again(
