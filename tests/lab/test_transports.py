@@ -96,7 +96,7 @@ with line:
             message = getattr(piece, "message", None)
             if isinstance(message, Hello):
                 welcome = Welcome(version=1, nonce=message.nonce, session=7, report_interval_seconds=1)
-                line.sendall(connection.send(welcome))
+                line.sendall(b"".join(connection.send(welcome)))
             reports += isinstance(message, Report)
     print("reported", flush=True)
     while not os.path.exists("/run/leave"):
@@ -243,9 +243,9 @@ def test_a_port_that_another_program_holds_is_waited_for_and_the_holder_named(wa
 
 
 def test_an_agent_that_may_not_open_its_port_says_what_to_do_and_waits_until_it_may(ways: Guest) -> None:
-    unprivileged = (
-        "import os; os.setuid(65534); os.execvp('guestagent', ['guestagent', 'run', '--socket', '/tmp/nobody.sock'])"
-    )
+    sockets = "--socket /tmp/nobody.sock --notices-socket /tmp/nobodys.sock --emit-socket /tmp/nobodys-emit.sock"
+    command = f"guestagent run --journal= {sockets}".split()
+    unprivileged = f"import os; os.setuid(65534); os.execvp('guestagent', {command})"
     with plugged(ways):
         node = _node(ways)
         with running(ways, f'exec python3 -c "{unprivileged}"') as program:
