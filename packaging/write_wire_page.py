@@ -54,6 +54,10 @@ receiver does not know is ignored, one that is missing is unknown: a class grows
   or an event of another token under the last number, has met a future that is no more: the guest begins another
   journal and tells there what it still has. The host takes nothing of an Events in which the last event it has is
   another one.
+- **A guest that moves may tell both hosts of an event**: one that the first host has taken, and whose EventsTaken did
+  not reach the guest before it stood still there. It is the same `(domain, journal, number)` at both, so whoever joins
+  the histories of hosts counts by that. Neither host can know better: the one would have to ask the other, which it may
+  not be able to reach, and an event that neither takes would be lost.
 - **A Notice is told until it is answered**, under one number, and may so be heard twice.
 - **A body over 30 KiB goes in chunks**: consecutive frames, nothing between them, each with the message's kind, its
   index and how many there are. Whatever comes instead of the next one ends the message, and what there was of it is

@@ -102,7 +102,9 @@ class Welcome:
     report_interval_seconds: float = wire(Number(0.1))
     capabilities: tuple[str, ...] = wire(_CAPABILITIES, default=())
     events_taken: int | None = wire(
-        _COUNT, default=None, about="The highest number this host has of the guest's journal."
+        _COUNT,
+        default=None,
+        about="The highest number this host has of the guest's journal.",
     )
     events_taken_token: int | None = wire(_TOKEN, default=None, about="That event's.")
 

@@ -3,7 +3,7 @@
 A line that is connected and yet silent may be wedged: a port that was throttled over a migration, a restore, or a
 hang-up during a pause gives its first client nothing for ever, and only a second connect heals it. So silence is given
 little time at first and, as reconnects do not help, more and more. A domain that does not run cannot speak; it is
-waited for without a limit, and so is a port that nobody in the guest has open.
+waited for without a limit, and has all its time again when it runs. So is a port that nobody in the guest has open.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,10 @@ MOST_SILENT_SECONDS = 30.0  # with long intervals, pings go in between
 
 class LineDown(Exception):  # noqa: N818 - named after the state of the line
     """The connection is over; the message says why, for the log."""
+
+
+class Unheard(LineDown):
+    """Nobody has greeted over this connection, which may be wedged: the next one may help, and need not wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,7 @@ class Patience:
         self._within_since: float | None = None
         self._is_open = False
         self._has_spoken = False  # a line that has carried something is not wedged as those are that carry nothing
+        self._has_stood_still = False
 
     def heard(self, now: float, *, is_open: bool) -> None:
         """A valid message came, and the session is open after it, or is not."""
@@ -102,7 +107,8 @@ class Patience:
             LineDown: it has to be opened anew.
 
         """
-        if not circumstances.is_running:
+        if not circumstances.is_running or self._has_stood_still:
+            self._has_stood_still = not circumstances.is_running
             self._heard_at = now
             self._within_since = None
             self._told_at = None if self._told_at is None else now
@@ -116,8 +122,10 @@ class Patience:
         is_blind = not self._has_spoken and self._greetings.reconnects < BLIND_RECONNECTS
         if self._is_open or is_blind or circumstances.is_open_in_guest:
             limit = self._limit_seconds()
-            self._greetings.reconnects += not self._is_open
-            raise LineDown(f"no message for {limit:g} s")
+            if self._is_open:
+                raise LineDown(f"no message for {limit:g} s")
+            self._greetings.reconnects += 1
+            raise Unheard(f"no message for {limit:g} s")
         self._heard_at = now  # nobody has the port open: nothing to heal
 
     def _limit_seconds(self) -> float:

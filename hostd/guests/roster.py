@@ -6,7 +6,7 @@ us is attended to as soon as its QEMU listens, while it still stands still: its 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NoReturn
 
 from hostd import telemetry
@@ -28,6 +28,7 @@ async def keep(post: Post, supervisor: Supervisor) -> NoReturn:
     store = post.store
     attended: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by UUID: the socket's path, who attends
     conducts: dict[str, Conduct] = {}  # of all domains that there are, attended to or not
+    before = store.world
     async with asyncio.TaskGroup() as group:
         try:
             async for world in store.worlds(*WHO_IS_THERE):
@@ -45,6 +46,9 @@ async def keep(post: Post, supervisor: Supervisor) -> NoReturn:
                         await asyncio.sleep(0)
                 telemetry.GUEST_CHANNELS.labels(world.connection.name).set(len(attended))
                 _let_go(world, wanted, supervisor)
+                for uuid in _altered(before, world, wanted):
+                    post.sessions.wake(uuid)
+                before = world
         finally:
             supervisor.seal()  # before the sessions end: the process does, and what is kept is for the next one
     raise AssertionError("worlds do not end")
@@ -57,6 +61,14 @@ def _wanted(world: World) -> Mapping[str, str]:
         for domain in world.domains.values()
         if domain.is_active and domain.facts.channel is not None
     }
+
+
+def _altered(before: World, after: World, wanted: Iterable[str]) -> Iterator[str]:
+    """Of those who are attended to, who runs and did not, or the other way round, or is to be told of something."""
+    for uuid in wanted:
+        then, now = before.domains.get(uuid), after.domains[uuid]
+        if then is not None and (then.facts.state is not now.facts.state or then.notices is not now.notices):
+            yield uuid
 
 
 def _line(world: World, uuid: str, settings: GuestSettings, supervisor: Supervisor) -> Line:

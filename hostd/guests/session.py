@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from hostd import telemetry
@@ -21,7 +21,8 @@ from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
 from hostd.guests.line import NotOpened, Outcome
 from hostd.guests.mentions import Kind, Mentions
-from hostd.guests.patience import Greetings, LineDown, Patience
+from hostd.guests.patience import Greetings, LineDown, Patience, Unheard
+from hostd.guests.waking import Sessions
 from hostd.history.taking import Mark, Taken
 from hostd.model import changes
 from hostd.store import Store
@@ -56,6 +57,7 @@ class Post:
     settings: GuestSettings
     allowance: Allowance
     history: History | None = None
+    sessions: Sessions = field(default_factory=Sessions)
 
 
 class Way(Protocol):
@@ -123,6 +125,8 @@ async def _once(post: Post, way: Way, standing: Standing, told: str) -> str:
         async with way.opened() as channel:
             await _converse(post, way.uuid, channel, standing)
     except* LineDown as downs:
+        if isinstance(downs.exceptions[0], Unheard):
+            standing.retry.reset()  # how long it was waited for grows by itself
         mentions.say(_log, logging.DEBUG, Kind.DOWN, str(downs.exceptions[0]), _now())
     except* OSError as errors:
         told = _tell_of(errors.exceptions[0], way, mentions, told)
@@ -163,7 +167,7 @@ async def _converse(post: Post, uuid: str, channel: socket.socket, standing: Sta
         patience = Patience(standing.greetings, patience_with(post.settings), loop.time())
         dialogue = Dialogue(post.store, uuid, post.settings, patience, conduct.budget, conduct.labels, conduct.mentions)
         session = _Session(post, uuid, wire, dialogue, standing)
-        async with asyncio.TaskGroup() as group:
+        async with post.sessions.woken_by(uuid, wire.poke), asyncio.TaskGroup() as group:
             group.create_task(session.talk(), name=f"guest {uuid} talk")
             group.create_task(session.ask(), name=f"guest {uuid} history")
     finally:

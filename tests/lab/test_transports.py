@@ -5,7 +5,6 @@ All tests share one guest, in which they start agents of their own. The host is 
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,6 +16,7 @@ from protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION, Ack, Goodbye, He
 from tests.guestagent.host import Visit
 from tests.lab.conftest import StartHostd, shown
 from tests.lab.guest import AGENT_CHANNEL, Guest, GuestSpec
+from tests.lab.guest_programs import Program, python, running
 from tests.lab.libvirtd import PrivateLibvirt
 from tests.lab.waiting import wait_for
 
@@ -104,33 +104,6 @@ with line:
 """
 
 
-class Program:
-    """Something that runs in the guest, and its output."""
-
-    _numbers = itertools.count(1)
-
-    def __init__(self, guest: Guest, command: str) -> None:
-        self._guest = guest
-        self.number = next(self._numbers)
-        self._log = f"/run/program-{self.number}.log"
-        self.pid = int(guest.shell(f"({command}) >{self._log} 2>&1 </dev/null & echo $!").stdout)
-
-    @property
-    def output(self) -> str:
-        return self._guest.shell(f"cat {self._log}").stdout
-
-    def wait_for(self, words: str, times: int = 1) -> str:
-        return wait_for(
-            f"{times} times '{words}' of program {self.number}",
-            lambda: (seen := self.output) if self.output.count(words) >= times else None,
-            deadline=60,
-            evidence=lambda: self.output,
-        )
-
-    def end(self) -> None:
-        self._guest.shell(f"kill {self.pid}; while [ -d /proc/{self.pid} ]; do sleep 0.05; done", check=False)
-
-
 @pytest.fixture(scope="module")
 def sockets(libvirtd: PrivateLibvirt) -> Path:
     """Where the guest's serial lines have their host's ends."""
@@ -150,21 +123,8 @@ def ways(libvirtd: PrivateLibvirt, sockets: Path, logs: list[Path]) -> Iterator[
         guest.remove()
 
 
-@contextlib.contextmanager
-def running(guest: Guest, command: str) -> Iterator[Program]:
-    program = Program(guest, command)
-    try:
-        yield program
-    finally:
-        program.end()
-
-
 def agent(guest: Guest, arguments: str = "") -> contextlib.AbstractContextManager[Program]:
     return running(guest, f"exec guestagent run --socket /tmp/agent.sock {arguments}")
-
-
-def python(script: str) -> str:
-    return f'PYTHONPATH=/opt/virtwire/guestagent.pyz exec python3 -c "$(cat <<"END"\n{script}\nEND\n)"'
 
 
 @contextlib.contextmanager

@@ -226,6 +226,16 @@ def test_a_guest_that_was_paused_has_its_time_again_when_it_goes_on(talk: Talk) 
     assert talk.say(Ack(sequence=1)) != []
 
 
+def test_a_domain_that_goes_on_has_its_time_from_then_on_however_lately_it_was_looked_at(paused: Talk) -> None:
+    paused.at(0)
+    paused.now += GREETING - 0.1
+    run_on(paused)
+    paused.at(0.2)
+    paused.at(GREETING - 1)
+    with pytest.raises(LineDown, match="no message for 20 s"):
+        paused.at(2)
+
+
 def test_a_frame_that_does_not_end_in_time_costs_the_line(talk: Talk) -> None:
     talk.begin()
     talk.hear(b"\0half a ")

@@ -1,6 +1,7 @@
 """The roster: a session for every active domain with our channel, whatever becomes of the domains."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from hostd.model.world import World
 from hostd.store import Store
 from hostd.systemd import Supervisor
 from protocol.connection import Connection
-from protocol.messages import HelloRequest, Metrics, Report, Role
+from protocol.messages import HelloRequest, Metrics, Notice, Report, Role
 from tests.hostd.guests.conftest import post
 from tests.support.builders import HELLO, OTHER_UUID, REPORT, UUID, channel, facts, shut_off, world
 from tests.support.guest import Line, Qemu, qemu_at
@@ -143,6 +144,26 @@ async def test_a_paused_domain_keeps_its_session(host: Host) -> None:
     await line.hear_and_acknowledge(Metrics)
     await line.hear(Metrics)
     assert host.store.world.domains[UUID].guest.sessions == 1
+
+
+async def test_a_guest_is_told_at_once_what_happened_to_its_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogue, "HEARTBEAT_SECONDS", 3600.0)
+    seldom = GuestSettings(report_interval_seconds=3600.0)
+    async with AsyncExitStack() as stack:
+        host = Host(tmp_path, stack)
+        await stack.enter_async_context(running(keep(post(host.store, seldom), Supervisor())))
+        qemu = await host.qemu("alpha")
+        host.describe(at(qemu))
+        line = await qemu.line()
+        await line.greet(replace(HELLO, window=4))
+        await line.hear(Metrics)  # and from here on there is nothing that would wake the session by itself
+        moved = changes.DomainEvent(uuid=UUID, name="alpha", event="started", detail="migrated", at=time.time())
+        host.store.tell(moved)
+        host.describe(at(qemu))
+        told, _ = await line.hear(Notice)
+        assert told.kind == "moved"
 
 
 async def test_losing_libvirt_costs_no_guest_its_session(host: Host) -> None:
