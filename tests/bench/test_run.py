@@ -10,7 +10,8 @@ from bench.figures import FIGURES
 from tests.lab.processes import output_of
 
 # What takes its time by watching something for a minute is left out; it is made of the same parts.
-QUICK = [figure.name for figure in FIGURES if figure.name not in {"memory", "cpu", "stuck-age", "stuck-scrape"}]
+LONG = {"memory", "cpu", "stuck-age", "stuck-scrape", "agent-memory", "agent-cpu", "agent-absent"}
+QUICK = [figure.name for figure in FIGURES if figure.name not in LONG]
 
 
 @pytest.mark.lab
