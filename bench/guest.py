@@ -25,7 +25,7 @@ from tests.lab.waiting import pause, wait_for
 
 ROUNDS = 300
 INTERVAL_SECONDS = 10.0
-ABSENT_SECONDS = 20.0
+ABSENT_SECONDS = 10.0
 ECHO_CHANNEL = "io.virtwire.echo.0"
 LOOP_CHANNEL = "io.virtwire.loop.0"
 
