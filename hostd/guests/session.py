@@ -173,7 +173,7 @@ class _Wire(asyncio.BufferedProtocol):
         if not self._unread and not self._is_closed:
             self._came.clear()
             self._let_on()
-            timer = asyncio.get_running_loop().call_at(until, self._came.set)  # a tenth of what `timeout_at` costs
+            timer = asyncio.get_running_loop().call_at(until, self._came.set)  # half of what `timeout_at` costs
             try:
                 await self._came.wait()
             finally:
