@@ -44,7 +44,7 @@ test-unit: venv ## the tests that need no lab (seconds)
 	$(BIN)/pytest -m "not lab" $(ARGS)
 
 .PHONY: bench
-bench: venv ## measure every figure beside its peer and print one table (7 minutes; ARGS="--json FILE FIGURE …")
+bench: setup guestagent.pyz ## measure every figure beside its peer and print one table (15 minutes; ARGS="--json FILE FIGURE …")
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: demo

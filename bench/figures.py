@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import collection, cuts, events, footprint, lines, render, scrape, stuck
+from bench import agent, collection, cuts, events, footprint, guest, lines, render, scrape, stuck
 from bench.outcome import Outcome, Reading, Unit, ratio
 from bench.stage import Stage
 
@@ -47,6 +47,12 @@ FIGURES = (
     Figure("lines-flood", "one guest floods: the others' p99", "≤ 50 ms more", 0.050, lines.flood_delay),
     Figure("lines-flood-memory", "one guest floods: hostd's memory", "≤ 10 MB more", 10e6, lines.flood_memory),
     Figure("cuts", "events lost or doubled over 200 cuts of a line", "0", 0.0, cuts.events),
+    Figure("agent-memory", "the agent's memory, 10 s interval", "≤ 25 MiB", 25 * 2**20, agent.memory),
+    Figure("agent-cpu", "the agent's CPU in a session, 10 s interval", "≤ 0.5 % of a core", 0.005, agent.cpu),
+    Figure("agent-absent", "the agent's CPU with the host absent", "≤ 0.1 % of a core", 0.001, agent.cpu_absent),
+    Figure("agent-size", "guestagent.pyz", "≤ 200 kB", 200e3, agent.size),
+    Figure("agent-start", "the agent's start to its hello", "≤ 0.5 s", 0.5, agent.start),
+    Figure("round-trip", "a request through an emulated guest, median", "≤ 3 x an echo", 3.0, guest.round_trip),
     Figure("stuck-age", "one QEMU stopped: age of the others' data", "≤ 2 intervals", 2.0, stuck.others_age),
     # 1.5 stands for unchanged: it leaves room for the noise of two medians.
     Figure("stuck-scrape", "one QEMU stopped: GET /metrics, median", "unchanged (≤ 1.5 x)", 1.5, stuck.scrape_time),

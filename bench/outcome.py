@@ -4,6 +4,7 @@ import enum
 from dataclasses import dataclass
 
 _MILLISECONDS_BELOW = 1.0
+_MEGABYTE = 1e6
 _FRACTION_BELOW = 0.34  # 1/20 says more than 0.05
 
 
@@ -49,6 +50,8 @@ def _number(value: float, unit: Unit) -> str:
     match unit:
         case Unit.SECONDS if value < _MILLISECONDS_BELOW:
             return f"{value * 1e3:.1f} ms"
+        case Unit.BYTES if value < _MEGABYTE:
+            return f"{value / 1e3:.1f} kB"
         case Unit.BYTES:
             return f"{value / 1e6:.1f} MB"
         case Unit.CORES:

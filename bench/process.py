@@ -1,15 +1,18 @@
 """What a process has used, by the kernel's account."""
 
-import os
 import re
+import time
 from pathlib import Path
+
+_SCHEDULED = 2  # CPUCLOCK_SCHED: what has really run, of all threads
 
 
 def cpu_seconds(pid: int) -> float:
-    """The time its threads have spent on CPUs, in user and system mode."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    user, system = fields[11:13]  # the 14th and 15th of all (proc(5)); these begin at the 3rd
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    """The time its threads have spent on CPUs, in user and system mode.
+
+    By its own clock (clock_getcpuclockid(3)), which counts nanoseconds: in /proc it would be hundredths of seconds.
+    """
+    return time.clock_gettime(~pid << 3 | _SCHEDULED)
 
 
 def resident_bytes(pid: int) -> int:

@@ -16,16 +16,14 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def alternately(
-    rounds: int, ours: Callable[[], object], theirs: Callable[[], object]
-) -> tuple[Sequence[float], Sequence[float]]:
-    """Seconds of `rounds` calls of each, after one of each that is not counted."""
-    calls = (ours, theirs)
-    seconds: tuple[list[float], list[float]] = ([], [])
+def alternately(rounds: int, *calls: Callable[[], object]) -> Sequence[Sequence[float]]:
+    """Seconds of `rounds` turns of each call, after one of each that is not counted."""
+    seconds: list[list[float]] = [[] for _ in calls]
     for call in calls:
         call()
+    order = range(len(calls))
     for turn in range(rounds):
-        for which in ((0, 1), (1, 0))[turn % 2]:
+        for which in (order, reversed(order))[turn % 2]:
             seconds[which].append(timed(calls[which]))
     return seconds
 

@@ -7,6 +7,7 @@ and what to do.
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """`hostd run`."""
     settings = _settings(options)
     log.set_up(verbose=options.verbose)
+    gc.freeze()  # what is loaded by now stays: with it, a full collection of 200 guests took three times as long
     try:
         asyncio.run(daemon.run(settings))
     except ExceptionGroup as group:

@@ -10,8 +10,9 @@ from bench.figures import FIGURES
 from tests.lab.processes import output_of
 
 # What takes its time by watching something for a minute is left out; it is made of the same parts.
-SLOW = {"memory", "cpu", "cuts", "stuck-age", "stuck-scrape"}
-QUICK = [figure.name for figure in FIGURES if figure.name not in SLOW]
+LONG = {"memory", "cpu", "cuts", "stuck-age", "stuck-scrape", "agent-memory", "agent-cpu", "agent-absent"}
+LONG |= {"lines-cpu", "lines-flood", "lines-flood-memory"}
+QUICK = [figure.name for figure in FIGURES if figure.name not in LONG]
 
 
 @pytest.mark.lab

@@ -12,6 +12,13 @@ def test_the_two_take_turns_in_beginning_after_one_call_of_each_that_does_not_co
     assert (len(ours), len(theirs)) == (3, 3)
 
 
+def test_three_take_turns_too() -> None:
+    calls: list[str] = []
+    seconds = alternately(2, *(lambda name=name: calls.append(name) for name in "abc"))
+    assert "".join(calls) == "abcabccba"
+    assert [len(one) for one in seconds] == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("percent", "expected"),
     [(99, 99.0), (100, 100.0), (50, 50.0), (0, 1.0)],

@@ -48,3 +48,15 @@ async def test_worlds_that_came_while_one_was_rendered_are_passed_over_for_the_n
         exposition.is_free.set()
         assert (await exposition.seen.get()).domains[UUID].name == "c"
         assert exposition.seen.empty()
+
+
+async def test_worlds_that_come_soon_after_one_was_rendered_are_passed_over_for_the_newest() -> None:
+    store, exposition, is_rested = Store(world()), Recording(), asyncio.Event()
+    async with running(renderer.keep(store, exposition, is_rested.wait)):
+        await exposition.seen.get()
+        for name in ("a", "b", "c"):
+            store.tell(changes.DomainDescribed(facts=facts(name=name)))
+            await asyncio.sleep(0)
+        is_rested.set()
+        assert (await exposition.seen.get()).domains[UUID].name == "c"
+        assert exposition.seen.empty()
