@@ -46,7 +46,7 @@ def ratio(ours: Reading, theirs: Reading) -> Reading:
     return Reading(value=ours.value / theirs.value, unit=Unit.RATIO)
 
 
-def _number(value: float, unit: Unit) -> str:
+def _number(value: float, unit: Unit) -> str:  # noqa: PLR0911 - a unit each
     match unit:
         case Unit.SECONDS if value < _MILLISECONDS_BELOW:
             return f"{value * 1e3:.1f} ms"
