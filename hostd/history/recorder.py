@@ -205,6 +205,10 @@ class History:
             await self._know(connection, self._path)
         except HistoryUnusable as error:
             connection = await self._degraded(connection, error)
+        except asyncio.CancelledError:  # hostd ends before it has begun
+            if connection is not None:
+                await database.closed(connection)
+            raise
         telemetry.HISTORY_DURABLE.set(self.is_durable)
         self._is_open.set()
         return connection
@@ -249,6 +253,10 @@ class History:
             if file is not None:
                 await database.closed(file)
             return memory
+        except asyncio.CancelledError:
+            if file is not None:
+                await database.closed(file)
+            raise
         self._place, self._retry_at, self._told = self._path, None, ""
         self._retry.reset()
         telemetry.HISTORY_DURABLE.set(1)

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from hostd.history import database
+from hostd.history.recorder import History
 from hostd.history.schema import MIGRATIONS
 from hostd.history.taking import MAX_JOURNALS, Mark
-from tests.hostd.history.histories import at_once, event, recording, rows, value
+from tests.hostd.history.histories import at_once, event, limits, recording, rows, value
 from tests.support.disks import no_file_longer_than
-from tests.support.running import until
+from tests.support.running import running, until
 
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = 8
@@ -294,7 +295,13 @@ async def test_the_file_is_not_for_everybody(path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o640  # noqa: ASYNC240
 
 
+def workers_but(before: set[threading.Thread]) -> list[str]:
+    """The connections' threads that were not there before; another test may have left one with a disk that hangs."""
+    return [thread.name for thread in set(threading.enumerate()) - before if "worker_thread" in thread.name]
+
+
 async def test_who_still_waits_when_hostd_ends_is_not_left_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(threading.enumerate())
     async with recording(path):
         pass
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -304,7 +311,24 @@ async def test_who_still_waits_when_hostd_ends_is_not_left_waiting(path: Path, m
             waiting = group.create_task(history.take("u", 1, [event(1)], time.time()))
             await until(lambda: len(history._requests) == 1)
         assert waiting.cancelled()
-    await until(lambda: not any("worker_thread" in thread.name for thread in threading.enumerate()))
+    await until(lambda: not workers_but(before))
+
+
+async def test_a_history_that_is_left_while_it_reads_its_file_leaves_nothing_running(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_reading = asyncio.Event()
+
+    async def read_for_ever(*_: object) -> int:
+        is_reading.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets that")
+
+    monkeypatch.setattr(History, "_know", read_for_ever)
+    before = set(threading.enumerate())
+    async with running(History(path, limits()).run()):
+        await is_reading.wait()
+    await until(lambda: not workers_but(before))
 
 
 async def test_a_history_that_holds_on_to_what_it_took_in_memory_stays_within_bounds() -> None:
