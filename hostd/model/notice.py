@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 MOST_NOTICES = 16  # of one domain; the oldest is forgotten first
 LIFETIME_SECONDS = 3600.0  # a guest that greets later than this is not told any more
-REVERTED = "reverted"
 SHORTEST_PAUSE_SECONDS = 1.0  # snapshots and saves stop a guest for less than it could notice
 
 
@@ -29,7 +28,7 @@ class Notice:
 KINDS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("started", "migrated"): ("moved", "this guest has been migrated to another host"),
     ("started", "restored"): ("restored", "this guest has been restored from a saved state"),
-    ("started", "from_snapshot"): (REVERTED, "this guest has been set back to a snapshot"),
+    ("started", "from_snapshot"): ("reverted", "this guest has been set back to a snapshot"),
     ("resumed", "unpaused"): ("resumed", "this guest had been paused"),
 }
 """By lifecycle event and detail, what a guest has to know of it."""

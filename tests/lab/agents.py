@@ -29,7 +29,7 @@ while full_since is None or time.monotonic() - full_since < 0.5:
         full_since = None
     except BlockingIOError:
         full_since = full_since or time.monotonic()
-        time.sleep(0.02)
+        time.sleep(0.02)  # the port is full for now; it counts as full for good after half a second
 """
 
 

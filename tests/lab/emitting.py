@@ -35,9 +35,9 @@ def hand_in(text):
 
 for count in itertools.takewhile(lambda _: not ends, itertools.count(1)):
     while (number := hand_in(f"tick {count}")) is None:
-        time.sleep(0.1)
+        time.sleep(0.1)  # the agent is away, or takes no more for now: the same event again
     print(number, flush=True)
-    time.sleep(0.1)
+    time.sleep(0.1)  # the pace of events; past its reserve the agent takes half as many, and the loop above waits
 """
 
 

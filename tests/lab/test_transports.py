@@ -43,7 +43,7 @@ async def main():
     async def turn():
         while True:
             turns.append(loop.time())
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the beat whose longest gap is what is measured
 
     turning = loop.create_task(turn())
     try:
@@ -52,7 +52,7 @@ async def main():
     except PortLost as error:
         print(error)
     port.close()
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # a close that blocks would show as a gap in the beat
     turning.cancel()
     turns.append(loop.time())
     print(max(later - earlier for earlier, later in zip(turns, turns[1:])))
@@ -100,7 +100,7 @@ with line:
             reports += isinstance(message, Report)
     print("reported", flush=True)
     while not os.path.exists("/run/leave"):
-        time.sleep(0.1)
+        time.sleep(0.1)  # until the test lets this program go, by a file
 """
 
 
