@@ -15,12 +15,12 @@ import libvirt
 from bench.outcome import Outcome, Reading, Unit, ratio
 from bench.stage import Stage
 from bench.timing import alternately
-from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model import changes
 from hostd.model.host import Connection
 from hostd.model.world import World
 from hostd.sampler.domains import Domains
+from hostd.settings import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.store import Store
 from tests.lab.guest import AGENT_CHANNEL
 from tests.lab.progress import step

@@ -21,6 +21,7 @@ from hostd import config, daemon, log
 from hostd.history import reading
 from hostd.http.server import CannotListen
 from hostd.hypervisor import HypervisorError, TooManyStuck, WrongUri
+from hostd.settings import Settings
 
 _EXIT_CODES = """\
 exit codes:
@@ -96,7 +97,7 @@ def check_config(options: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def _settings(options: argparse.Namespace) -> config.Settings:
+def _settings(options: argparse.Namespace) -> Settings:
     path: Path | None = options.config
     if path is None and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG

@@ -1,7 +1,6 @@
-"""Every setting there is: its name, unit, default, and why that default.
+"""The configuration file: read, checked, and every mistake in it told with the file and the key.
 
-To add one: a field here and its line in packaging/hostd.toml (a test holds the two together). Unknown names, wrong
-types and values out of range are refused with the file and the key.
+What settings there are is in `settings`. Unknown names, wrong types and values out of range are refused.
 """
 
 import ipaddress
@@ -9,161 +8,26 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
 import msgspec
 
 from hostd.labels import MOST_LABELS, PRESETS, Rule, Rules, names_of, problem_of
-from protocol.messages import Metrics
-
-Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
-Patterns = tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=256)], ...]
-"""Shell patterns of names: `*`, `?`, `[a-z]` and `[!a-z]`."""
-
-GROUPS = (
-    "state",
-    "cpu_total",
-    "balloon",
-    "vcpu",
-    "interface",
-    "block",
-    "perf",
-    "iothread",
-    "memory",
-    "dirtyrate",
-    "vm",
+from hostd.settings import (
+    GROUPS,
+    SHAREABLE,
+    ConnectionSettings,
+    DeviceSettings,
+    MetadataSettings,
+    Settings,
+    VhostmdMetric,
+    VhostmdSettings,
 )
-"""Libvirt's groups of statistics, by its own names (VIR_DOMAIN_STATS_…)."""
-
-KVM_STATS = (
-    "exits",
-    "halt_exits",
-    "io_exits",
-    "mmio_exits",
-    "halt_wait_ns",
-    "halt_poll_success_ns",
-    "halt_poll_fail_ns",
-    "pages_4k",
-    "pages_2m",
-    "pages_1g",
-    "nx_lpage_splits",
-    "remote_tlb_flush",
-)
-"""Of the kernel's about sixty those that say why a guest is slow, or what its memory is made of."""
 
 _BRACKETS = re.compile(r"\[!?+\]?+[^]]*\]")  # a set of signs in a shell pattern; the first may be a bracket itself
-
-SHAREABLE = frozenset(Metrics.__dataclass_fields__)
-"""What a guest can be told of its host, by the names that `guestagent get` answers to."""
 
 
 class ConfigError(Exception):
     """A setting is wrong; the message says where, which and why."""
-
-
-class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[[connection]]: one libvirt; each has threads, connections and a World of its own."""
-
-    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{0,64}$")] = ""  # the label of all its series
-    uri: Annotated[str, msgspec.Meta(min_length=1)] = "qemu:///system"
-    deadline_seconds: Seconds = 5.0  # for one call; a local libvirtd with 100 domains answers within one
-    domains_at_once: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4  # past 4, two cores are no faster
-    include: Patterns = ()  # shell patterns of the names of domains that are looked at; none is all
-    exclude: Patterns = ()  # and of those that are not, even if they are included
-
-
-class DeviceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[disks] and [interfaces]: which of domains' devices are looked at, on all connections."""
-
-    include: Patterns = ()  # shell patterns of the label `target_device`; none is all
-    exclude: Patterns = ()  # and of those that are not, even if they are included
-
-
-class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[storage]: pools, and what they hold."""
-
-    interval_seconds: Seconds = 60.0  # a pool's size changes slowly
-    volumes: bool = False  # libvirt looks at the image itself, and holds the pool's lock while it does
-    max_volumes_per_pool: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 500
-
-
-class ObjectsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[objects]: networks, and how many there are of other things."""
-
-    interval_seconds: Seconds = 60.0  # they come and go by somebody's hand; leases last for minutes at least
-
-
-class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[http]: where /metrics is served."""
-
-    listen: str = "127.0.0.1:9177"  # the port registered for libvirt exporters; this machine only
-
-
-class SamplingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[sampling]: how often libvirt is asked for numbers."""
-
-    interval_seconds: Seconds = 10.0
-    domain_seconds: Seconds = 2.0  # after this the others go on without it; a well one answers within 0.1
-    rare_interval_seconds: Seconds = 60.0  # for what costs a monitor command of its own and seldom changes
-    max_unresponsive_domains: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 12  # libvirtd has 20 workers in all
-    details_interval_seconds: Seconds = 300.0  # some ten calls a domain, for what changes seldom
-    jobs_interval_seconds: Seconds = 30.0  # two calls a domain; a migration of some size takes longer
-    groups: tuple[str, ...] = GROUPS  # what a domain does not have costs nothing
-    kvm_stats: tuple[Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")], ...] = KVM_STATS
-
-
-class ExpositionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[exposition]: what is on the page beyond the rule, and its size."""
-
-    max_series_per_domain: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5_000  # 64 vCPUs and 32 disks: 2,000
-    promote: tuple[str, ...] = ()  # labels of [[metadata]] for every series of the domain; each makes the page longer
-    compat: tuple[Literal["tinkoff", "inovex"], ...] = ()  # names that only another exporter's dashboards need
-
-
-class MetadataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """[[metadata]]: one label and where its value is, or a preset of several."""
-
-    label: str = ""
-    path: str = ""
-    preset: Literal["nova", "ovirt", "libosinfo"] | None = None
-
-
-class GuestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[guests]: the line to the agents."""
-
-    channel: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "io.virtwire.agent.0"
-    serial_aliases: Patterns = ()  # a login prompt may be at any of them
-    vsock_port: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFE)] = 0  # 0: nobody comes to us
-    report_interval_seconds: Seconds = 10.0
-    max_series_per_guest: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 400  # what a full report has
-    max_series: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 200_000  # a thousand guests of 30 filesystems
-    check_peer: bool = True  # whoever may write where a socket is could put another there, and speak for the guest
-    share: tuple[str, ...] = tuple(sorted(SHAREABLE - {"host_name"}))
-    share_host_name: bool = False  # a tenant who knows the host's name can look for neighbours
-
-
-class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[history]: the record of guests' events."""
-
-    path: str = "/var/lib/virtwire/history.sqlite"  # empty: memory, and gone with hostd
-    max_age_seconds: Annotated[float, msgspec.Meta(ge=60, le=10 * 366 * 86_400)] = 30 * 86_400.0
-    max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 40)] = 256 << 20  # about half a million events
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file."""
-
-    connection: tuple[ConnectionSettings, ...] = (ConnectionSettings(),)
-    http: HttpSettings = HttpSettings()
-    sampling: SamplingSettings = SamplingSettings()
-    disks: DeviceSettings = DeviceSettings()
-    interfaces: DeviceSettings = DeviceSettings()
-    storage: StorageSettings = StorageSettings()
-    objects: ObjectsSettings = ObjectsSettings()
-    metadata: tuple[MetadataSettings, ...] = ()  # what is in there is the operator's own, so hostd cannot guess
-    exposition: ExpositionSettings = ExpositionSettings()
-    guests: GuestSettings = GuestSettings()
-    history: HistorySettings = HistorySettings()
 
 
 def load(path: Path | None, *, uri: str | None = None, listen: str | None = None) -> Settings:
@@ -228,6 +92,7 @@ def _read(path: Path) -> Settings:
     _check_connections(path, settings.connection)
     _check_patterns(path, settings)
     _check_labels(path, settings)
+    _check_vhostmd(f"{path}: vhostmd", settings.vhostmd)
     listable = SHAREABLE - {"host_name"}  # which has a switch of its own, so that nobody shares it by the way
     _check_names(f"{path}: guests.share", settings.guests.share, sorted(listable))
     _check_names(f"{path}: sampling.groups", settings.sampling.groups, GROUPS)
@@ -287,6 +152,32 @@ def _check_labels(path: Path, settings: Settings) -> None:
     for label in settings.exposition.promote:
         if label not in labels:
             raise ConfigError(f"{path}: exposition.promote: {label!r} is not a label of any [[metadata]]")
+
+
+def _check_vhostmd(where: str, vhostmd: VhostmdSettings) -> None:
+    for key in ("disk_path", "disk_folder"):
+        if getattr(vhostmd, key) and not Path(getattr(vhostmd, key)).is_absolute():
+            raise ConfigError(f"{where}.{key}: {getattr(vhostmd, key)!r} has to begin with a /")
+    if vhostmd.disk_path and vhostmd.disk_folder:
+        raise ConfigError(f"{where}.disk_folder: it takes the place of disk_path; have one of them")
+    if vhostmd.disk_path and vhostmd.set == "kubevirt":
+        raise ConfigError(f"{where}.disk_path: KubeVirt's metrics do not say whose they are; take disk_folder")
+    for at, metric in enumerate(vhostmd.metric):
+        problem = next((why for is_so, why in _problems_of(metric) if is_so), None)
+        if problem is not None:
+            raise ConfigError(f"{where}.metric[{at}]: {problem}")
+
+
+def _problems_of(metric: VhostmdMetric) -> tuple[tuple[bool, str], ...]:
+    is_read = metric.type in {"group", "xml"}
+    return (
+        (bool(metric.metric) == bool(metric.exec), "it needs either `metric` or `exec`"),
+        (bool(metric.exec) and not metric.exec[0], "exec[0]: there has to be a program"),
+        (bool(metric.labels) and not metric.metric, "labels: they are of a `metric`"),
+        (is_read and not metric.exec, f"type: {metric.type!r} is what a program prints, and needs `exec`"),
+        (metric.type == "group" and not metric.variables, "variables: a group has to have some"),
+        (metric.type != "group" and bool(metric.variables), "variables: they are of a group"),
+    )
 
 
 def _in_words(complaint: str) -> str:

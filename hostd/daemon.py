@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hostd import config, pulse, renderer, sampler, systemd, watcher
-from hostd.config import ConnectionSettings, DeviceSettings, Settings
+from hostd.channels.line import prefix_of
 from hostd.exposition import Exposition
 from hostd.guests import roster, visitors
 from hostd.guests.labels import Allowance
-from hostd.guests.line import prefix_of
 from hostd.guests.session import Post
 from hostd.history.recorder import History, Limits
 from hostd.http.server import serving
@@ -30,6 +29,7 @@ from hostd.hypervisor.selection import Devices, Selection
 from hostd.model import changes
 from hostd.model.host import Connection
 from hostd.model.world import World
+from hostd.settings import ConnectionSettings, DeviceSettings, Settings
 from hostd.store import Store
 from hostd.systemd import Supervisor
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guestagent import __main__ as guestagent
-from hostd.config import HistorySettings
+from hostd.settings import HistorySettings
 
 PACKAGING = Path(__file__).parents[1] / "packaging"
 MOST_EXPOSED = {"hostd": 3.0, "guestagent": 5.0}  # by systemd-analyze's own measure, 10 being no hardening at all

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hostd import telemetry
-from hostd.config import GuestSettings
 from hostd.guests.budget import Budget
 from hostd.guests.labels import Labels
 from hostd.guests.mentions import Kind, Mentions
@@ -22,6 +21,7 @@ from hostd.history.taking import Mark
 from hostd.model import changes
 from hostd.model.notice import pending
 from hostd.model.stats import DomainState
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol.backoff import Backoff
 from protocol.connection import Connection, Dropped, Message, Received, State, agree

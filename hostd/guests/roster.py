@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NoReturn
 
 from hostd import telemetry
-from hostd.config import GuestSettings
-from hostd.guests.line import Line, name_of, prefix_of
+from hostd.channels.line import Line, name_of, prefix_of
 from hostd.guests.session import Conduct, Post, attend
 from hostd.hypervisor.process import pid_file, pid_folder
 from hostd.model import changes
 from hostd.model.world import World
+from hostd.settings import GuestSettings
 from hostd.systemd import Supervisor
 
 WHO_IS_THERE = (changes.DomainsListed, changes.DomainDescribed, changes.DomainGone)

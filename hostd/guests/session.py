@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from hostd import telemetry
-from hostd.config import GuestSettings
+from hostd.channels.line import NotOpened, Outcome
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
-from hostd.guests.line import NotOpened, Outcome
 from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Greetings, LineDown, Patience, Unheard
 from hostd.guests.waking import Sessions
 from hostd.guests.wire import Wire
 from hostd.history.taking import Mark, Taken
 from hostd.model import changes
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol.backoff import Backoff
 from protocol.messages import Event

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from hostd.config import SHAREABLE, GuestSettings
 from hostd.model.stats import DomainStats
 from hostd.model.world import World
+from hostd.settings import SHAREABLE, GuestSettings
 from protocol.messages import Metrics
 
 

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import libvirt
 
-from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import (
     Answer,
     CallFailed,
@@ -45,6 +44,7 @@ from hostd.model.host import ConnectionFacts, Host
 from hostd.model.objects import Countable, Network
 from hostd.model.stats import ProcessStats, Survey
 from hostd.model.storage import StoragePool
+from hostd.settings import ConnectionSettings, SamplingSettings, StorageSettings
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import libvirt
 
-from hostd.config import SamplingSettings
 from hostd.hypervisor.selection import ALL_DEVICES, Devices
+from hostd.settings import SamplingSettings
 
 # Those that libvirt answers out of its own and the kernel's memory, whatever the domain does (read in its source): a
 # domain that is stuck keeps them.

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from hostd import telemetry
-from hostd.config import ConnectionSettings, Settings
 from hostd.hypervisor import Hypervisor, HypervisorError
 from hostd.sampler.details import LOOK_SECONDS, Detailed
 from hostd.sampler.domains import Domains
 from hostd.sampler.host import Machine, Processes
 from hostd.sampler.objects import OtherObjects
 from hostd.sampler.storage import Storage
+from hostd.settings import ConnectionSettings, Settings
 from hostd.store import Store
 
 _log = logging.getLogger(__name__)

@@ -15,11 +15,11 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from hostd.config import SamplingSettings
 from hostd.hypervisor import Hypervisor, HypervisorError, NoSuchDomain, Unavailable
 from hostd.model import changes
 from hostd.model.details import NO_JOB, Details
 from hostd.model.domain import Domain, DomainFacts
+from hostd.settings import SamplingSettings
 from hostd.store import Store
 
 _log = logging.getLogger(__name__)

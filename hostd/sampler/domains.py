@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from hostd.config import SamplingSettings
 from hostd.hypervisor import Answer, CallFailed, Hypervisor, HypervisorError, NoSuchDomain, Unavailable
 from hostd.model import changes
 from hostd.model.stats import DomainStats, Sample, Survey
 from hostd.sampler.circuit import Circuit
 from hostd.sampler.rare import Rare
+from hostd.settings import SamplingSettings
 from hostd.store import Store
 
 _log = logging.getLogger(__name__)

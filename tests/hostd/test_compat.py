@@ -9,7 +9,6 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from prometheus_client import CollectorRegistry
 
-from hostd.config import ExpositionSettings, Settings
 from hostd.daemon import _exposition
 from hostd.exposition import Exposition
 from hostd.exposition.known import LEFT_OUT
@@ -22,6 +21,7 @@ from hostd.model.devices import Disk, Hardware
 from hostd.model.domain import Domain
 from hostd.model.stats import BalloonStats, DomainState, DomainStats
 from hostd.model.world import World
+from hostd.settings import ExpositionSettings, Settings
 from tests.support.builders import OTHER_UUID, UUID, connected, facts, full_domain, shut_off, world
 from tests.support.hosts import POOL
 from tests.support.numbers import STATS

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from hostd import config
-from hostd.config import SHAREABLE, ConfigError, Settings, address_of, load
+from hostd.config import ConfigError, address_of, load
 from hostd.labels import PRESETS, Rule, problem_of
+from hostd.settings import SHAREABLE, ConnectionSettings, DeviceSettings, Settings
 
 SAMPLE = Path(__file__).parents[2] / "packaging" / "hostd.toml"
 
@@ -57,6 +58,25 @@ MISTAKES = [  # what is in the file, and what is said of it after the file's nam
     ),
     ("[exposition]\npromote = ['team']", "exposition.promote: 'team' is not a label of any [[metadata]]"),
     ("[exposition]\ncompat = ['kumina']", "exposition.compat[0]: Invalid enum value 'kumina'"),
+    ("[vhostmd]\ndisk_path = 'a'", "vhostmd.disk_path: 'a' has to begin with a /"),
+    ("[vhostmd]\ndisk_path = '/a'\ndisk_folder = '/b'", "vhostmd.disk_folder: it takes the place of disk_path"),
+    (
+        "[vhostmd]\ndisk_path = '/a'\nset = 'kubevirt'",
+        "vhostmd.disk_path: KubeVirt's metrics do not say whose they are",
+    ),
+    ("[vhostmd]\ndisk_size_bytes = 100_000", "vhostmd.disk_size_bytes: Expected `int` that's a multiple of 65536"),
+    ("[vhostmd]\nset = 'xen'", "vhostmd.set: Invalid enum value 'xen'"),
+    ("[[vhostmd.metric]]", "vhostmd.metric[0]: Object missing required field `name`"),
+    ("[[vhostmd.metric]]\nname = 'a'", "vhostmd.metric[0]: it needs either `metric` or `exec`"),
+    ("[[vhostmd.metric]]\nname = 'a'\nmetric = 'a'\nexec = ['a']", "vhostmd.metric[0]: it needs either"),
+    ("[[vhostmd.metric]]\nname = 'a'\nexec = ['']", "vhostmd.metric[0]: exec[0]: there has to be a program"),
+    ("[[vhostmd.metric]]\nname = 'a'\nexec = ['a']\nlabels = {b = 'c'}", "vhostmd.metric[0]: labels: they are of a"),
+    ("[[vhostmd.metric]]\nname = 'a'\nmetric = 'a'\ntype = 'xml'", "vhostmd.metric[0]: type: 'xml' is what a program"),
+    ("[[vhostmd.metric]]\nname = 'a'\nexec = ['a']\ntype = 'group'", "vhostmd.metric[0]: variables: a group has to"),
+    (
+        "[[vhostmd.metric]]\nname = 'a'\nexec = ['a']\nvariables = [{name = 'b'}]",
+        "vhostmd.metric[0]: variables: they are of a group",
+    ),
     ("[history]\nmax_age_seconds = 59", "history.max_age_seconds: Expected `float` >= 60"),
     ("[history]\nmax_bytes = 1000", "history.max_bytes: Expected `int` >= 1048576"),
     ("[sampling]\ndetails_interval_seconds = 0", "sampling.details_interval_seconds: Expected `float` >= 0.1"),
@@ -108,15 +128,15 @@ def test_brackets_in_a_pattern_are_a_set_of_signs_or_a_set_of_the_bracket_itself
     patterns = ("vd[a-c]", "[!v]*", "[[]0]", "[]]", "[!]]", "a]")
     file.write_text(f"[disks]\nexclude = {list(patterns)}\n[interfaces]\ninclude = ['vnet*']\n")
     settings = load(file)
-    assert settings.disks == config.DeviceSettings(exclude=patterns)
-    assert settings.interfaces == config.DeviceSettings(include=("vnet*",))
+    assert settings.disks == DeviceSettings(exclude=patterns)
+    assert settings.interfaces == DeviceSettings(include=("vnet*",))
 
 
 def test_several_connections_each_have_their_own_settings(file: Path) -> None:
     file.write_text("[[connection]]\nname = 'here'\n[[connection]]\nname = 'there'\nuri = 'xen+ssh://there/'\n")
     here, there = load(file).connection
-    assert here == config.ConnectionSettings(name="here")
-    assert there == config.ConnectionSettings(name="there", uri="xen+ssh://there/")
+    assert here == ConnectionSettings(name="here")
+    assert there == ConnectionSettings(name="there", uri="xen+ssh://there/")
 
 
 def test_presets_and_rules_of_ones_own_become_one_list_of_rules(file: Path) -> None:
@@ -138,7 +158,7 @@ def test_the_command_line_goes_over_the_file(file: Path) -> None:
     connections = "[[connection]]\nname = 'a'\nuri = 'xen:///'\ndeadline_seconds = 9\n[[connection]]\nname = 'b'\n"
     file.write_text(f"{connections}[http]\nlisten = '127.0.0.1:1'\n")
     settings = load(file, uri="test:///default", listen="[::1]:0")
-    assert settings.connection == (config.ConnectionSettings(uri="test:///default", deadline_seconds=9),)
+    assert settings.connection == (ConnectionSettings(uri="test:///default", deadline_seconds=9),)
     assert settings.http.listen == "[::1]:0"
 
 

@@ -6,13 +6,13 @@ from typing import Any, TypeAlias
 import libvirt
 
 from hostd import telemetry
-from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import (
     Notice,
 )
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.hypervisor.selection import ALL_DEVICES, Devices
 from hostd.model.stats import DomainStats
+from hostd.settings import ConnectionSettings, SamplingSettings, StorageSettings
 
 Binding: TypeAlias = Any  # libvirt's own has no types
 

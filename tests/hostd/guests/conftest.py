@@ -2,10 +2,10 @@
 
 import pytest
 
-from hostd.config import GuestSettings
 from hostd.guests import dialogue, patience, session
 from hostd.guests.labels import Allowance
 from hostd.guests.session import History, Post
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol.backoff import Backoff
 

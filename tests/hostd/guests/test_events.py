@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from hostd import telemetry
-from hostd.config import GuestSettings
+from hostd.channels.line import Line as HostsLine
 from hostd.guests import session
-from hostd.guests.line import Line as HostsLine
 from hostd.guests.session import attend
 from hostd.history.taking import Mark, Taken, sort_out
 from hostd.model import changes
 from hostd.model.domain import Domain
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol.messages import Ack, Event, Events, EventsTaken, Notice, NoticeAnswer, Report
 from tests.hostd.guests.conftest import post

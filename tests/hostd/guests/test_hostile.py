@@ -13,7 +13,6 @@ import pytest
 from prometheus_client.samples import Sample
 
 from hostd import telemetry
-from hostd.config import GuestSettings
 from hostd.exposition import Exposition
 from hostd.guests import budget, patience
 from hostd.guests.budget import Fault
@@ -23,6 +22,7 @@ from hostd.history.recorder import History, Limits
 from hostd.metrics.guest import FAULT_KINDS, LEFT_OUT_KINDS
 from hostd.model import changes
 from hostd.model.notice import KINDS
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from hostd.systemd import Supervisor
 from protocol.errors import DropReason

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 import pytest
 
-from hostd.config import GuestSettings
 from hostd.guests import dialogue, patience
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, patience_with
@@ -16,6 +15,7 @@ from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.model.stats import DomainState
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol.connection import Connection, Message, Received
 from protocol.messages import Ack, Goodbye, HelloRequest, Metrics, Ping, Role, Welcome

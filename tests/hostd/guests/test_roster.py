@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from hostd import telemetry
-from hostd.config import GuestSettings
 from hostd.guests import dialogue, roster, telling
 from hostd.guests.roster import keep
 from hostd.model import changes
@@ -18,6 +17,7 @@ from hostd.model.domain import Domain, DomainFacts, Guest
 from hostd.model.host import Connection as HypervisorConnection
 from hostd.model.stats import DomainState
 from hostd.model.world import World
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from hostd.systemd import Supervisor
 from protocol.connection import Connection

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from hostd import telemetry
-from hostd.config import GuestSettings
+from hostd.channels.line import Line as HostsLine
 from hostd.guests import budget, dialogue, patience, session
-from hostd.guests.line import Line as HostsLine
 from hostd.guests.patience import LineDown
 from hostd.guests.session import attend
 from hostd.model.domain import Domain, Guest
 from hostd.model.world import World
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol import framing
 from protocol.connection import Connection

@@ -4,11 +4,11 @@ from dataclasses import fields, replace
 
 import pytest
 
-from hostd.config import SHAREABLE, GuestSettings
 from hostd.guests.telling import metrics_for
 from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.model.stats import DomainStats, VcpuStats
+from hostd.settings import SHAREABLE, GuestSettings
 from protocol.messages import Metrics
 from tests.support.builders import OTHER_UUID, UUID, facts, full_domain, unconnected, world
 from tests.support.hosts import HOST

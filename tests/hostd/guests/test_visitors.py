@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from hostd import telemetry
-from hostd.config import ConfigError, GuestSettings
+from hostd.config import ConfigError
 from hostd.guests import budget, visitors
 from hostd.model import changes
 from hostd.model.domain import Domain
+from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol.messages import Report
 from tests.hostd.guests.conftest import post

@@ -12,7 +12,6 @@ import libvirt
 import msgspec
 import pytest
 
-from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import (
     CallFailed,
     ClosedNotice,
@@ -28,6 +27,7 @@ from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.devices import Disk, Hardware, Interface
 from hostd.model.domain import DomainFacts
 from hostd.model.stats import DomainState
+from hostd.settings import ConnectionSettings, SamplingSettings, StorageSettings
 from tests.support.particulars import NO_DEVICES
 from tests.support.testdriver import (
     DEADLINE,

@@ -7,7 +7,6 @@ import threading
 import libvirt
 import pytest
 
-from hostd.config import SamplingSettings
 from hostd.hypervisor import (
     Answer,
     CallFailed,
@@ -18,6 +17,7 @@ from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.hypervisor.selection import ALL_DEVICES, Devices, Selection
 from hostd.model.kvm import KvmStat, RareStats, VcpuPlace
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, Survey
+from hostd.settings import SamplingSettings
 from tests.support.running import until
 from tests.support.testdriver import (
     DEADLINE,

@@ -9,11 +9,11 @@ import libvirt
 import pytest
 
 from hostd import telemetry
-from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import NoSuchDomain, Notice, TimedOut, Unavailable, details, events, link
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.details import NO_JOB, Details, DiskError, Job, Messages
 from hostd.model.stats import ControlState
+from hostd.settings import ConnectionSettings, SamplingSettings, StorageSettings
 from tests.support.running import until
 from tests.support.testdriver import refusing
 

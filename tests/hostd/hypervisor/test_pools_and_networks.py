@@ -6,7 +6,6 @@ import libvirt
 import msgspec
 import pytest
 
-from hostd.config import StorageSettings
 from hostd.hypervisor import (
     NoSuchPool,
     TimedOut,
@@ -14,6 +13,7 @@ from hostd.hypervisor import (
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.model.objects import Countable, Network
 from hostd.model.storage import PoolState
+from hostd.settings import StorageSettings
 from tests.support.testdriver import DEADLINE, Binding, adapter_of, ignore, refusing, unsupported
 
 

@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 import libvirt
 import pytest
 
-from hostd.config import SamplingSettings
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.hypervisor.decode import domain_stats, survey
 from hostd.hypervisor.progress import disk_errors
 from hostd.hypervisor.selection import ALL_DEVICES, Devices, Selection
 from hostd.model.block import IoTune
 from hostd.model.details import DiskError
+from hostd.settings import SamplingSettings
 from tests.support.testdriver import DEADLINE, DEFAULT_UUID, adapter_of, ignore
 
 Binding: TypeAlias = Any  # libvirt's own has no types

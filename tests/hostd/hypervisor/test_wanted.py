@@ -8,10 +8,10 @@ import libvirt
 import pytest
 
 from hostd import telemetry
-from hostd.config import ConnectionSettings, SamplingSettings, StorageSettings
 from hostd.hypervisor import NoSuchDomain, Notice
 from hostd.hypervisor.adapter import LibvirtAdapter
 from hostd.labels import PRESETS, Rule, Rules
+from hostd.settings import ConnectionSettings, SamplingSettings, StorageSettings
 
 Binding: TypeAlias = Any  # libvirt's own has no types
 Opening: TypeAlias = Callable[..., Any]

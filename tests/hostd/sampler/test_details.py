@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from hostd.config import SamplingSettings
 from hostd.hypervisor import CallFailed, HypervisorError, NoSuchDomain, TimedOut, Unavailable
 from hostd.model import changes
 from hostd.model.details import NO_JOB, Details, Job
@@ -13,6 +12,7 @@ from hostd.model.domain import Domain
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, Sample
 from hostd.sampler import details
 from hostd.sampler.details import Detailed
+from hostd.settings import SamplingSettings
 from hostd.store import Store
 from tests.support.builders import facts, shut_off, world
 from tests.support.hypervisor import FakeHypervisor

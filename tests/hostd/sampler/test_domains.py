@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from hostd.config import SamplingSettings
 from hostd.hypervisor import Answer, CallFailed, HypervisorError, NoSuchDomain, TimedOut, Unavailable
 from hostd.model import changes
 from hostd.model.domain import Domain
 from hostd.model.stats import Control, ControlState, DomainState, DomainStats, Survey
 from hostd.sampler import domains
 from hostd.sampler.domains import Domains
+from hostd.settings import SamplingSettings
 from hostd.store import Store
 from tests.support.builders import UUID, facts, full_domain, world
 from tests.support.hypervisor import FakeHypervisor

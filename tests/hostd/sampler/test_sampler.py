@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from hostd import sampler, telemetry
-from hostd.config import ConnectionSettings, ObjectsSettings, SamplingSettings, Settings, StorageSettings
 from hostd.hypervisor import CallFailed, TooManyStuck
 from hostd.model import changes
 from hostd.model.domain import Domain
@@ -17,6 +16,7 @@ from hostd.model.objects import Objects
 from hostd.model.stats import DomainState, ProcessStats, Survey
 from hostd.sampler import Collection, Collector
 from hostd.sampler.host import Processes
+from hostd.settings import ConnectionSettings, ObjectsSettings, SamplingSettings, Settings, StorageSettings
 from hostd.store import Store
 from tests.support.builders import UUID, facts, shut_off, unconnected, world
 from tests.support.hosts import CONNECTION_FACTS, OBJECTS, POOL

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from hostd import telemetry
-from hostd.guests import line as line_module
-from hostd.guests import peer
-from hostd.guests.line import Line, NotOpened, Outcome
+from hostd.channels import line as line_module
+from hostd.channels import peer
+from hostd.channels.line import Line, NotOpened, Outcome
 from hostd.systemd import Supervisor
 from tests.support.builders import UUID
 from tests.support.running import GENEROUS_SECONDS

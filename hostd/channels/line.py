@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from hostd import telemetry
-from hostd.guests import peer
+from hostd.channels import peer
 from hostd.systemd import Supervisor
 
 ACCEPT_SECONDS = 5.0  # QEMU takes a connection up within milliseconds, also while its domain is paused
