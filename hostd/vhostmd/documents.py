@@ -125,7 +125,7 @@ def _vendor_for(settings: VhostmdSettings) -> str | None:
 
 def _entries(settings: VhostmdSettings, printed: Printed) -> _Entries:
     """In the order of a configuration: the set, and then the operator's own."""
-    end = "\n" if settings.newline_in_values else ""
+    end = "\n" if settings.newline_in_values and settings.set != "kubevirt" else ""  # which has it of no command
     rows = ((row.context, _of_row(row, end)) for row in SETS[settings.set])
     more = (
         (each.context, _of_table(each, at, end) if each.metric else _of_program(at, printed, each.context))
