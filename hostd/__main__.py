@@ -22,6 +22,7 @@ from hostd.history import reading
 from hostd.http.server import CannotListen
 from hostd.hypervisor import HypervisorError, TooManyStuck, WrongUri
 from hostd.settings import Settings
+from hostd.vhostmd import custom
 
 _EXIT_CODES = """\
 exit codes:
@@ -88,7 +89,7 @@ def events(options: argparse.Namespace) -> int:
 
 def check_config(options: argparse.Namespace) -> int:
     """`hostd check-config`: print what the file comes to, defaults included."""
-    settings = config.load(options.file)
+    settings = _loaded(options.file)
     for section, values in msgspec.to_builtins(settings).items():
         tables = {section: values} if isinstance(values, dict) else {f"{section}[{n}]": v for n, v in enumerate(values)}
         for table, keys in tables.items():
@@ -101,7 +102,13 @@ def _settings(options: argparse.Namespace) -> Settings:
     path: Path | None = options.config
     if path is None and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG
-    return config.load(path, uri=getattr(options, "connect", None), listen=getattr(options, "listen", None))
+    return _loaded(path, uri=getattr(options, "connect", None), listen=getattr(options, "listen", None))
+
+
+def _loaded(path: Path | None, *, uri: str | None = None, listen: str | None = None) -> Settings:
+    settings = config.load(path, uri=uri, listen=listen)
+    custom.check(settings.vhostmd, f"{path or 'defaults'}: vhostmd")  # knows the tables, which `config` does not
+    return settings
 
 
 def _innermost(error: Exception) -> Exception:

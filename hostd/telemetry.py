@@ -198,3 +198,8 @@ HISTORY_COMMIT_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
     registry=REGISTRY,
 )
+VHOSTMD_UNTELLABLE = Counter(
+    "hostd_vhostmd_metrics_untellable",
+    "Metrics that were left out of a document for vhostmd's readers, since their value is none that can be written.",
+    registry=REGISTRY,
+)

@@ -26,6 +26,7 @@ class Description:
     emulator: str | None = None
     title: str | None = None
     memory_maximum_bytes: int | None = None
+    vcpus: int | None = None
     channel: Channel | None = None
     vsock_cid: int | None = None
     hardware: Hardware = field(default_factory=Hardware)
@@ -90,6 +91,7 @@ def describe(
         emulator=domain.findtext("devices/emulator"),
         title=limited(title) or None,
         memory_maximum_bytes=_memory(domain.find("memory")),
+        vcpus=_vcpus(domain.find("vcpu")),
         channel=_channel(domain, channel_name) or _serial(domain, serial_aliases),
         vsock_cid=_vsock_cid(domain),
         hardware=hardware_of(domain, devices),
@@ -102,6 +104,12 @@ def _memory(element: ET.Element | None) -> int | None:
     if element is None or unit is None or not (element.text or "").strip().isdecimal():
         return None
     return int(element.text or "") * unit
+
+
+def _vcpus(element: ET.Element | None) -> int | None:
+    """Those that are there now; without `current` that is all."""
+    count = "" if element is None else (element.get("current") or element.text or "").strip()
+    return int(count) if count.isascii() and count.isdecimal() else None
 
 
 def _vsock_cid(domain: ET.Element) -> int | None:

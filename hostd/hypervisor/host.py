@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import libvirt
 
 from hostd.hypervisor.capabilities import Described, described
+from hostd.hypervisor.kernel import read_kernel
 from hostd.hypervisor.process import host_pressures
 from hostd.hypervisor.support import Support
 from hostd.model.host import Capabilities, Cpu, Host, Ksm, NumaCell, Topology
@@ -85,6 +86,7 @@ class Machine:
             memory_cached_bytes=memory.get("cached"),
             cells=self._cells(connection, known.cells),
             ksm=_ksm(self._attempt(connection, "host_ksm", connection.getMemoryParameters)),
+            kernel=read_kernel() if self._is_this_machine else None,
             capabilities=replace(known.capabilities, architecture=known.capabilities.architecture or model),
             load1=load1,
             load5=load5,

@@ -167,6 +167,7 @@ def _facts(each: _Binding, wanted: Wanted) -> DomainFacts:
         emulator=description.emulator,
         title=description.title,
         memory_maximum_bytes=description.memory_maximum_bytes,
+        vcpus=description.vcpus,
         channel=description.channel if is_active else None,
         vsock_cid=description.vsock_cid if is_active else None,
         hardware=description.hardware,

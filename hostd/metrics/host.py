@@ -1,13 +1,14 @@
 """The machine that domains run on, as libvirt counts it. To add a metric here: one row.
 
-Names end as node_exporter's do, where it has the same. The pressure is not libvirt's, and so has a name of hostd's.
+Names end as node_exporter's do, where it has the same. The pressure and what the kernel counts are not
+libvirt's, and so have names of hostd's.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 from hostd.metrics.row import Metric, Scope, counter, gauge, itself
-from hostd.model.host import Capabilities, Cpu, Host, Ksm, NumaCell, Pages, Topology
+from hostd.model.host import Capabilities, Cpu, Host, Kernel, Ksm, NumaCell, Pages, Topology
 from hostd.model.stats import Pressure
 from hostd.model.world import World
 
@@ -156,6 +157,51 @@ PRESSURE: tuple[Metric[Pressure], ...] = (
     ),
 )
 
+KERNEL: tuple[Metric[Kernel], ...] = (
+    gauge(
+        "hostd_host_memory_available_bytes",
+        "Memory of the host that could be used without swapping, by its own kernel.",
+        "memory_available_bytes",
+    ),
+    gauge(
+        "hostd_host_memory_reclaimable_bytes",
+        "Memory that the host's kernel uses itself and could give back.",
+        "memory_reclaimable_bytes",
+    ),
+    gauge("hostd_host_swap_total_bytes", "Swap space of the host.", "swap_total_bytes"),
+    gauge("hostd_host_swap_free_bytes", "Swap space of the host that nothing is in.", "swap_free_bytes"),
+    gauge(
+        "hostd_host_swap_cached_bytes",
+        "Memory of the host that is in its swap space as well, and need not be written there again.",
+        "swap_cached_bytes",
+    ),
+    counter(
+        "hostd_host_swapped_in_bytes_total",
+        "Memory that the host has read back from its swap space.",
+        "swapped_in_bytes",
+    ),
+    counter(
+        "hostd_host_swapped_out_bytes_total",
+        "Memory that the host has written to its swap space.",
+        "swapped_out_bytes",
+    ),
+    counter(
+        "hostd_host_paged_in_bytes_total",
+        "Data that the host has read from its disks, files and swap alike.",
+        "paged_in_bytes",
+    ),
+    counter(
+        "hostd_host_paged_out_bytes_total",
+        "Data that the host has written to its disks, files and swap alike.",
+        "paged_out_bytes",
+    ),
+    counter(
+        "hostd_host_cpu_seconds_total",
+        "Time that the host's CPUs together were in user mode (for guests, too) or in its kernel, interrupts aside.",
+        "cpu_seconds",
+    ),
+)
+
 
 def _cpus(cpus: tuple[Cpu, ...]) -> Iterable[tuple[tuple[str, ...], Cpu]]:
     for cpu in cpus:
@@ -209,6 +255,7 @@ SCOPES: tuple[Scope[World, Any, Any], ...] = (
     Scope(("cell",), lambda w: w.host.cells, _cells, CELL),
     Scope(("cell", "page_bytes"), lambda w: w.host.cells, _pages, PAGES),
     Scope((), lambda w: w.host.ksm, itself, KSM),
+    Scope((), lambda w: w.host.kernel, itself, KERNEL),
     Scope(
         ("arch", "model", "vendor", "microcode"),
         lambda w: w.host.capabilities,

@@ -35,6 +35,7 @@ class DomainFacts:
     emulator: str | None = None
     title: str | None = None
     memory_maximum_bytes: int | None = None
+    vcpus: int | None = None  # that it has now
     channel: Channel | None = None
     vsock_cid: int | None = None  # the domain's vsock address while it is active
     hardware: Hardware = field(default_factory=Hardware)

@@ -93,6 +93,23 @@ class Ksm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """What this machine's kernel counts and libvirt does not tell; what grows does so since the machine booted."""
+
+    read_at: float  # by a clock that nobody sets, for rates
+    memory_available_bytes: int | None = None
+    memory_reclaimable_bytes: int | None = None  # of the kernel's own, which `free` counts to what is cached
+    swap_total_bytes: int | None = None
+    swap_free_bytes: int | None = None
+    swap_cached_bytes: int | None = None
+    swapped_in_bytes: int | None = None
+    swapped_out_bytes: int | None = None
+    paged_in_bytes: int | None = None
+    paged_out_bytes: int | None = None
+    cpu_seconds: float | None = None  # in user mode, low priorities included, and in the kernel; no interrupts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What the machine and its hypervisor can do; changes seldom."""
 
@@ -123,6 +140,7 @@ class Host:
     memory_cached_bytes: int | None = None
     cells: tuple[NumaCell, ...] = ()
     ksm: Ksm | None = None
+    kernel: Kernel | None = None  # None of another machine
     capabilities: Capabilities | None = None
     load1: float | None = None
     load5: float | None = None

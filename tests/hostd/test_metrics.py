@@ -46,6 +46,8 @@ NOT_EXPORTED = {
     "events_acknowledged": "the handshake's business",
     "events_written": "the handshake's business",
     "time_seconds": "a guest's clock is never exported; how far it is off is",
+    "read_at": "a moment by a clock of hostd's own, for rates",
+    "vcpus": "told to guests; the virtual CPUs that statistics count are on the page",
     "at": "of a notice, which is told to its guest",
 }
 

@@ -125,6 +125,7 @@ def facts(uuid: str = UUID, name: str = "alpha", **others: Any) -> DomainFacts: 
         "emulator": "/usr/bin/qemu-system-x86_64",
         "title": "The first",
         "memory_maximum_bytes": 2 << 30,
+        "vcpus": 2,
         "vsock_cid": 3,
         "hardware": HARDWARE,
     }

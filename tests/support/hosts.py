@@ -1,6 +1,6 @@
 """A host for tests, of which no value is empty: what libvirt says of the machine, its pools and its other objects."""
 
-from hostd.model.host import Capabilities, ConnectionFacts, Cpu, Host, Ksm, NumaCell, Pages, Topology
+from hostd.model.host import Capabilities, ConnectionFacts, Cpu, Host, Kernel, Ksm, NumaCell, Pages, Topology
 from hostd.model.objects import Countable, Network, Objects
 from hostd.model.stats import (
     Pressure,
@@ -60,6 +60,19 @@ HOST = Host(
         full_scans=17,
         sleep_seconds=0.02,
         is_across_nodes=True,
+    ),
+    kernel=Kernel(
+        read_at=5000.0,
+        memory_available_bytes=55 << 30,
+        memory_reclaimable_bytes=2 << 30,
+        swap_total_bytes=6 << 30,
+        swap_free_bytes=(5 << 30) + 4096,
+        swap_cached_bytes=3 << 20,
+        swapped_in_bytes=70 << 20,
+        swapped_out_bytes=150 << 20,
+        paged_in_bytes=8_267_573 << 10,
+        paged_out_bytes=6_268_124 << 10,
+        cpu_seconds=131_868.25,
     ),
     capabilities=Capabilities(
         architecture="x86_64",

@@ -61,6 +61,7 @@ async def test_the_default_domain_is_listed(hypervisor: LibvirtAdapter) -> None:
             os_type="hvm",
             architecture="i686",
             memory_maximum_bytes=8 << 30,
+            vcpus=2,
             hardware=Hardware(
                 disks=(
                     Disk(

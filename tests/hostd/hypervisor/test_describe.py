@@ -22,7 +22,7 @@ def channel(name: str = NAME, *, source: str = "<source mode='bind' path='/run/a
 
 def test_a_live_domain_is_described() -> None:
     xml = f"""<domain type='kvm' id='7'><name>alpha</name><title> The first of all\n</title>
-      <memory unit='KiB'>524288</memory>
+      <memory unit='KiB'>524288</memory><vcpu placement='static' current='2'>4</vcpu>
       <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
       <devices><emulator>/usr/bin/qemu</emulator>
       <channel type='unix'><source mode='bind' path='/run/libvirt/alpha.sock'/>
@@ -36,6 +36,7 @@ def test_a_live_domain_is_described() -> None:
         title="The first of all",
         hardware=Hardware(devices=NO_DEVICES),
         memory_maximum_bytes=512 << 20,
+        vcpus=2,
         channel=Channel(path="/run/libvirt/alpha.sock", is_open_in_guest=True),
     )
 
@@ -152,6 +153,23 @@ def test_ours_is_found_among_several_channels() -> None:
 )
 def test_memory_is_told_in_bytes_whatever_its_unit(memory: str, expected: int | None) -> None:
     assert describe(domain(memory=memory), channel_name=NAME).memory_maximum_bytes == expected
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "expected"),
+    [
+        ("<vcpu>4</vcpu>", 4),
+        ("<vcpu placement='static'> 4\n</vcpu>", 4),
+        ("<vcpu current='1'>4</vcpu>", 1),
+        ("<vcpu/>", None),
+        ("<vcpu>many</vcpu>", None),
+        ("<vcpu current='-1'>4</vcpu>", None),
+        ("<vcpu>\u0664</vcpu>", None),
+        ("", None),
+    ],
+)
+def test_the_virtual_cpus_that_it_has_now_are_told(vcpus: str, expected: int | None) -> None:
+    assert describe(domain(memory=vcpus), channel_name=NAME).vcpus == expected
 
 
 @pytest.mark.parametrize("xml", ["", "<domain>", "no", "<domain/><domain/>", "<a>\0</a>", "<a>&none;</a>"])

@@ -310,7 +310,7 @@ def test_a_kernel_that_tells_less_of_its_merging_of_pages_tells_no_0(
 
 
 @pytest.mark.parametrize("is_this_machine", [True, False])
-def test_load_and_pressure_are_told_of_this_machine_alone(
+def test_load_and_what_the_kernel_counts_are_told_of_this_machine_alone(
     qemu: QemuHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_this_machine: bool
 ) -> None:
     (tmp_path / "pressure").mkdir()
@@ -321,6 +321,7 @@ def test_load_and_pressure_are_told_of_this_machine_alone(
     assert (host.load1, host.load5, host.load15) == ((0.5, 0.25, 0.125) if is_this_machine else (None, None, None))
     expected = (Pressure(resource="io", waiting_seconds=2.5, stalled_seconds=0.5),)
     assert host.pressures == (expected if is_this_machine else ())
+    assert (host.kernel is not None) == is_this_machine
 
 
 def test_cells_that_have_no_pages_are_not_asked_for_any(qemu: QemuHost, monkeypatch: pytest.MonkeyPatch) -> None:
