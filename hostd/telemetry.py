@@ -202,7 +202,7 @@ HISTORY_COMMIT_SECONDS = Histogram(
 # What vhostmd did: metrics disks, the xenstore, and the operator's programs.
 VHOSTMD_DISK_WRITES = Counter(
     "hostd_vhostmd_disk_writes",
-    "Times that a metrics disk was to be written, by what came of it: written, unchanged (it held that before), removed "
+    "Times that a metrics disk was to be written, by what came of it: written, unchanged (it held that), removed "
     "(its domain is gone), too_large (raise disk_size_bytes), slow (it hangs, and all wait for it), or why it failed; "
     "what is on a disk that fails stays.",
     ["result"],

@@ -1,8 +1,8 @@
 """One program of the operator's, run to its end within limits. It blocks: run it in a thread.
 
 Why not asyncio's subprocesses: they start a program on the event loop, which then waits until the program's file is
-read (on a dead file server for ever), and they reap it at once. Here the program leads a process group of its own, and the
-group is killed at the end, however that came, *before* the program is reaped: until then nobody else has its number.
+read (on a dead file server for ever), and they reap it at once. Here the program leads a process group of its own, and
+the group is killed at the end, however that came, *before* the program is reaped: until then nobody else has its number.
 
 The file is looked at before: Python has the child share its memory until it is another program, and meanwhile none of
 hostd's threads could go on. What hangs there has hung in that look already, in this thread alone.
