@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocol import mdisk
@@ -167,6 +167,7 @@ def test_nor_a_mix_if_it_finds_the_content_half_way_at_whatever_moment(
     documents=st.lists(alike, min_size=1, max_size=2),
     looks=st.lists(st.integers(0, 10), min_size=10, max_size=10),
 )
+@example(old=b"1111111", documents=[b"2222222"], looks=[0, 0, 3, 3, 3, 4, 5, 5, 5, 5])  # a mix, in vhostmd's order
 def test_nor_if_a_look_at_the_header_is_torn(old: bytes, documents: list[bytes], looks: list[int]) -> None:
     """Word by word, each at another moment, and the content in two pieces; each write is one."""
     found, writes = updates(old, documents)
