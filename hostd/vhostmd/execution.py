@@ -2,7 +2,7 @@
 
 Why not asyncio's subprocesses: they start a program on the event loop, which then waits until the program's file is
 read (on a dead file server for ever), and they reap it at once. Here the program leads a process group of its own, and
-the group is killed at the end, however that came, *before* the program is reaped: until then nobody else has its number.
+the group is killed at the end, however that came, *before* the program is reaped: until then its number is its own.
 
 The file is looked at before: Python has the child share its memory until it is another program, and meanwhile none of
 hostd's threads could go on. What hangs there has hung in that look already, in this thread alone.

@@ -42,7 +42,8 @@ def states(disk: bytes, writes: Sequence[mdisk.Write], *, whole: bool = False) -
 def updates(old: bytes, documents: Sequence[bytes]) -> tuple[list[bytes], list[Sequence[mdisk.Write]]]:
     """The contents that are put there one after the other (the first is there), and the writes of each update."""
     sums = [mdisk.checksum(old)]
-    found, writes = [old], []
+    found = [old]
+    writes: list[Sequence[mdisk.Write]] = []
     for each in documents:
         content = mdisk.distinct(each, sums)
         sums.append(mdisk.checksum(content))
@@ -156,8 +157,8 @@ def test_nor_a_mix_if_it_finds_the_content_half_way_at_whatever_moment(
     found, writes = updates(old, documents)
     past = list(states(disk_with(old), list(itertools.chain(*writes))))
     at = data.draw(st.integers(0, len(past) - 1))
-    for first in past[: at + 1 : 3] + [past[0]]:
-        for last in past[at::3] + [past[-1]]:
+    for first in [*past[:at + 1:3], past[0]]:
+        for last in [*past[at::3], past[-1]]:
             assert looked(first, [past[at]] * SIZE, last) in {None, *found}
 
 
