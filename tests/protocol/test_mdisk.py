@@ -157,7 +157,7 @@ def test_nor_a_mix_if_it_finds_the_content_half_way_at_whatever_moment(
     found, writes = updates(old, documents)
     past = list(states(disk_with(old), list(itertools.chain(*writes))))
     at = data.draw(st.integers(0, len(past) - 1))
-    for first in [*past[:at + 1:3], past[0]]:
+    for first in [*past[: at + 1 : 3], past[0]]:
         for last in [*past[at::3], past[-1]]:
             assert looked(first, [past[at]] * SIZE, last) in {None, *found}
 

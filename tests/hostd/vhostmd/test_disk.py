@@ -18,6 +18,7 @@ from hostd.vhostmd import disk
 from hostd.vhostmd.disk import keep_each, keep_shared
 from protocol import mdisk
 from tests.hostd.vhostmd.disks import header, read
+from tests.hostd.vhostmd.scripts import names_in
 from tests.support.builders import OTHER_UUID, UUID, facts, shut_off, unconnected, world
 from tests.support.running import running, until
 
@@ -101,7 +102,7 @@ async def test_every_domain_has_a_disk_whether_it_runs_or_not(tmp_path: Path) ->
         store.tell(changes.DomainDescribed(facts=facts(OTHER_UUID, "beta")))
         await until(lambda: holds(beta, b"beta runs"))
         assert beta.stat().st_ino == inode
-    assert sorted(os.listdir(folder)) == [alpha.name, beta.name]
+    assert names_in(folder) == [alpha.name, beta.name]
     assert folder.stat().st_mode & 0o777 == 0o711
 
 
@@ -142,7 +143,7 @@ async def test_what_an_earlier_hostd_left_goes_once_every_libvirt_has_said_who_i
         assert gone.exists()
         other.tell(changes.DomainsListed(domains=()))
         await until(lambda: not gone.exists())
-    assert sorted(os.listdir(tmp_path)) == sorted([kept.name, link.name, *others[:3]])
+    assert names_in(tmp_path) == sorted([kept.name, link.name, *others[:3]])
 
 
 async def test_of_two_connections_that_know_a_domain_the_one_where_it_runs_counts(tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ async def test_what_has_begun_at_the_stop_is_finished(tmp_path: Path, hanging: H
     path = tmp_path / "vhostmd0"
     async with running(keep_shared(str(path), SIZE, OFTEN, lambda: b"whole\n")):
         await until(lambda: hanging.begun > 0)
-        asyncio.get_running_loop().call_later(0.01, hanging.may_end.set)  # by then it has been told to stop
+        asyncio.get_running_loop().call_soon(hanging.may_end.set)  # by then it has been told to stop
     assert holds(path, b"whole")
 
 
