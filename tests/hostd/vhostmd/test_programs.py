@@ -244,7 +244,7 @@ async def test_a_stop_ends_what_runs_with_all_its_children(operator: Operator) -
     operator.program("runs", "trap '' TERM; (trap '' TERM; cat $here/open) & wait")
     async with running(keep(store_of(), operator.settings(), operator.printed)):
         writing = await read_by_somebody(operator.folder / "open")
-    assert all(thread.name != "vhostmd-program" for thread in threading.enumerate())
+    await until(lambda: all(thread.name != "vhostmd-program" for thread in threading.enumerate()))
     await until(lambda: not _is_read(writing))
     os.close(writing)
 

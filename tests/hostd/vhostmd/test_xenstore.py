@@ -151,7 +151,7 @@ async def test_a_stop_ends_a_call_that_hangs(tmp_path: Path) -> None:
     port = XenstoreProgram(path=f"{tmp_path}:{SYSTEM}")
     async with running(kept(store_of(facts()), port)):
         await until((tmp_path / "begun").exists)
-    assert all(thread.name != "vhostmd-xenstore" for thread in threading.enumerate())
+    await until(lambda: all(thread.name != "vhostmd-xenstore" for thread in threading.enumerate()))
 
 
 async def test_any_way_to_it_will_do() -> None:
