@@ -203,3 +203,52 @@ VHOSTMD_UNTELLABLE = Counter(
     "Metrics that were left out of a document for vhostmd's readers, since their value is none that can be written.",
     registry=REGISTRY,
 )
+
+# What vhostmd did: metrics disks, the xenstore, and the operator's programs.
+VHOSTMD_DISK_WRITES = Counter(
+    "hostd_vhostmd_disk_writes",
+    "Times that a metrics disk was to be written, by what came of it: written, unchanged (it held that), removed "
+    "(its domain is gone), too_large (raise disk_size_bytes), slow (it hangs, and all wait for it), or why it failed; "
+    "what is on a disk that fails stays.",
+    ["result"],
+    registry=REGISTRY,
+)
+for _result in (
+    *("written", "unchanged", "removed", "too_large", "slow", "full", "read_only", "denied", "no_folder", "unfit"),
+    *("too_many_files", "io_error"),
+):
+    VHOSTMD_DISK_WRITES.labels(_result)
+VHOSTMD_DISKS_BEHIND = Gauge(
+    "hostd_vhostmd_disks_behind",
+    "Metrics disks that hold what is old, because they could not be written when it last changed.",
+    registry=REGISTRY,
+)
+VHOSTMD_DOCUMENT_BYTES = Gauge(
+    "hostd_vhostmd_disk_document_bytes",
+    "The largest document of the last period; it needs 16 bytes less than its disk has (disk_size_bytes).",
+    registry=REGISTRY,
+)
+VHOSTMD_XENSTORE_WRITES = Counter(
+    "hostd_vhostmd_xenstore_writes",
+    "Documents that were to be put into the xenstore, by what came of it: written, failed, too_large (it takes 4096 "
+    "bytes with their key), missing (there is no xenstore-write).",
+    ["result"],
+    registry=REGISTRY,
+)
+for _result in ("written", "failed", "too_large", "missing"):
+    VHOSTMD_XENSTORE_WRITES.labels(_result)
+VHOSTMD_PROGRAM_RUNS = Counter(
+    "hostd_vhostmd_program_runs",
+    "Times that a program of vhostmd.metric was due, by what came of it: succeeded, empty (it printed no value), "
+    "failed, not_started, timed_out, too_long (it printed over 4096 bytes), stuck (it did not even end when it was "
+    "killed), skipped (its last run goes on), refused (too many of its runs go on). Guests are told what succeeded.",
+    ["metric", "result"],
+    registry=REGISTRY,
+)
+VHOSTMD_PROGRAM_SECONDS = Histogram(
+    "hostd_vhostmd_program_duration_seconds",
+    "How long programs of vhostmd.metric ran, to their end or until they were killed.",
+    ["metric"],
+    buckets=(0.01, 0.05, 0.25, 1.0, 5.0, 30.0),
+    registry=REGISTRY,
+)

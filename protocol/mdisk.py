@@ -1,8 +1,10 @@
 """vhostmd's metrics disk: a document and a header of 16 bytes in a raw image that guests have as a read-only disk.
 
-Nothing locks it, so the two sides keep to an order: the writer marks the disk busy before it touches anything else and
-lets go of it last; the reader takes the content between two looks at the header, and believes it only if neither was
-busy and both had the same sum. Pure: which bytes go where, and what may be believed.
+Nothing locks it, so the two sides keep to an order: the writer marks the disk busy before it touches anything else,
+sets the sum only once the content is whole, and lets go last; the reader takes the content between two looks at the
+header, and believes it only if neither was busy and both had the same sum. (vhostmd sets the sum before the content: a
+look that is torn, with the mark of before and that sum, could then not be told from the second one.)
+Pure: which bytes go where, and what may be believed.
 
 Header: signature, busy, sum, length, each 32 bits and big-endian. The sum adds up bytes and is compared with nothing
 but its former self, so the writer has to see to it that it changes with the content (`distinct`). libmetrics reads in
@@ -29,7 +31,9 @@ MAX_BYTES = 256 * 1024 * 1024
 _HEADER = struct.Struct(">4sIII")
 _BUSY_AT = 4
 _WORD = struct.Struct(">I")
-_SIGN = 0x80
+_SUM_AT = 8
+_SUM_AND_LENGTH = struct.Struct(">II")
+_ASCII = bytes(range(0x80))
 
 
 class NotMetricsDisk(ProtocolError):  # noqa: N818 - named for what is so
@@ -59,7 +63,7 @@ class Write:
 
 def checksum(content: bytes) -> int:
     """The bytes added up as C's `char`, which is signed on x86, in 32 bits."""
-    high = sum(1 for byte in content if byte & _SIGN)
+    high = len(content.translate(None, _ASCII))
     return (sum(content) - (high << 8)) & 0xFFFF_FFFF
 
 
@@ -73,7 +77,9 @@ def distinct(content: bytes, last_sums: Collection[int]) -> bytes:
 
 
 def updating(content: bytes, size_bytes: int) -> tuple[Write, ...]:
-    """The writes, to be done in this order, that put `content` on a disk of that size.
+    """The writes, to be done in this order, that put `content` on a disk of that size, whatever is on it.
+
+    The signature comes after the mark: what was no metrics disk is not one before it is busy.
 
     Raises:
         TooLarge: there is no room for it.
@@ -83,8 +89,10 @@ def updating(content: bytes, size_bytes: int) -> tuple[Write, ...]:
     if len(content) > room:
         raise TooLarge(f"{len(content)} bytes of metrics do not fit into the {room} bytes of the disk")
     return (
-        Write(0, _HEADER.pack(SIGNATURE, 1, checksum(content), len(content))),
+        Write(_BUSY_AT, _WORD.pack(1)),
+        Write(0, SIGNATURE),
         Write(HEADER_BYTES, content),
+        Write(_SUM_AT, _SUM_AND_LENGTH.pack(checksum(content), len(content))),
         Write(_BUSY_AT, _WORD.pack(0)),
     )
 
