@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from guestagent.__main__ import PORT_NAME
-from guestagent.ports import find
+from guestagent import find
 
 NAME = "io.virtwire.agent.0"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from guestagent import ports
+from guestagent import find, ports
 from guestagent.ports import sockets, tty
 from guestagent.ports.port import (
     WRITE_SECONDS,
@@ -70,7 +70,7 @@ async def test_the_transport_is_chosen_by_what_the_path_is(tmp_path: Path, line:
 
 
 def test_a_character_device_that_sysfs_knows_is_a_virtio_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports.find, "is_virtio", lambda path: path.name == "null")
+    monkeypatch.setattr(find, "is_virtio", lambda path: path.name == "null")
     assert transport_of("/dev/null") == "virtio"
     assert transport_of("/dev/zero") == "tty"
 
@@ -82,14 +82,14 @@ async def test_a_path_that_is_no_port_may_become_one(tmp_path: Path, name: str, 
 
 
 async def test_a_name_without_a_port_says_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports.find, "by_name", lambda _: None)
+    monkeypatch.setattr(find, "by_name", lambda _: None)
     with pytest.raises(PortUnavailable, match=r"no virtio port is named io\.x: has the domain such a channel"):
         await ports.open_named("io.x")
 
 
 async def test_a_name_with_a_port_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "vport0p1")
-    monkeypatch.setattr(ports.find, "by_name", lambda _: tmp_path / "vport0p1")
+    monkeypatch.setattr(find, "by_name", lambda _: tmp_path / "vport0p1")
     port = await ports.open_named("io.x")
     assert isinstance(port, VirtioPort)
     port.close()
