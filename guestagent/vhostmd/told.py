@@ -25,13 +25,14 @@ class Places(NamedTuple):
 USUAL = Places()
 
 
-def tell(ways: Sequence[str], places: Places = USUAL) -> dict[str, Any]:
+def tell(ways: Sequence[str], places: Places | None = None) -> dict[str, Any]:
     """What the first of the ways that knows anything brings, with `source`: which of them, and where.
 
     Raises:
         SourceFailed: none of them brings anything; the message is about them all.
 
     """
+    places = places or USUAL
     reasons = []
     for way in ways:
         try:

@@ -51,7 +51,7 @@ async def test_get_prints_what_the_host_told_a_running_agent(guest: Guest) -> No
 
 
 async def test_get_without_an_agent_says_so(guest: Guest) -> None:
-    code, output, errors = await guest.get("host_cpus")
+    code, output, errors = await guest.get("host_cpus", "--source", "agent")
     assert (code, output) == (2, "")
     assert errors.startswith(f"guestagent: no agent answers at {guest.socket}: ")
 
@@ -59,14 +59,14 @@ async def test_get_without_an_agent_says_so(guest: Guest) -> None:
 async def test_get_of_an_agent_that_has_heard_nothing_says_so(guest: Guest) -> None:
     async with guest.agent() as process:
         await told(process, "waiting for the port")
-        code, output, errors = await guest.get("host_cpus")
+        code, output, errors = await guest.get("host_cpus", "--source", "agent")
     assert (code, output) == (2, "")
     assert errors == "guestagent: the agent has no values from the host yet (no host has answered it)\n"
 
 
 async def test_get_of_something_that_is_no_agent_says_so(guest: Guest) -> None:
     server = await asyncio.start_unix_server(lambda _, writer: writer.close(), guest.socket)
-    code, _, errors = await guest.get("host_cpus")
+    code, _, errors = await guest.get("host_cpus", "--source", "agent")
     server.close()
     assert code == 2
     assert "no agent answers" in errors
