@@ -10,7 +10,7 @@ from guestagent.vhostmd.source import SourceFailed
 from protocol import vhostmd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from guestagent.vhostmd.source import Found
 
@@ -36,7 +36,7 @@ def tell(ways: Sequence[str], places: Places | None = None) -> dict[str, Any]:
     reasons = []
     for way in ways:
         try:
-            found = _read(way, places)
+            found = READERS[way](places)
             known = _known(found, places)
         except SourceFailed as error:
             reasons.append(str(error))
@@ -53,14 +53,19 @@ def tell(ways: Sequence[str], places: Places | None = None) -> dict[str, Any]:
     raise SourceFailed("; ".join(reasons), "")
 
 
-def _read(way: str, places: Places) -> Found:
-    if way == "disk":
-        from guestagent.vhostmd import disk  # noqa: PLC0415 - only what is asked
+def _disk(places: Places) -> Found:
+    from guestagent.vhostmd import disk  # noqa: PLC0415 - only what is asked
 
-        return disk.read(places.dev, places.sys)
+    return disk.read(places.dev, places.sys)
+
+
+def _port(places: Places) -> Found:
     from guestagent.vhostmd import port  # noqa: PLC0415
 
     return port.read(places.dev, places.sys)
+
+
+READERS: dict[str, Callable[[Places], Found]] = {"disk": _disk, "port": _port}
 
 
 def _known(found: Found, places: Places) -> dict[str, object]:

@@ -12,6 +12,7 @@ import pytest
 
 from guestagent import __main__, __version__
 from protocol.messages import Ack, Goodbye, Metrics, Report
+from protocol.vhostmd import CHANNEL
 from tests.guestagent.host import listening, soon
 from tests.guestagent.programs import ROOT, Guest, files_of, told
 
@@ -129,6 +130,13 @@ async def test_an_address_that_can_be_none_ends_with_how_it_would_be_one(guest: 
     code, _, errors = await guest.result("run", "--port", address, "--socket", guest.socket)
     assert code == 78
     assert address in errors
+
+
+@pytest.mark.parametrize("arguments", [("--port-name", CHANNEL), ("--port", f"/dev/virtio-ports/{CHANNEL}")])
+async def test_vhostmds_port_is_refused_with_what_to_do(guest: Guest, arguments: tuple[str, str]) -> None:
+    code, output, errors = await guest.result("run", *arguments, "--socket", guest.socket, "--journal", "")
+    assert (code, output) == (78, "")
+    assert errors.startswith(f"guestagent: {CHANNEL}: this is vhostmd's port")
 
 
 async def test_a_serial_line_without_its_library_ends_with_what_to_install(guest: Guest) -> None:

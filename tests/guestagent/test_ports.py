@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import pty
 import sys
@@ -22,10 +23,12 @@ from guestagent.ports.port import (
     PortBusy,
     PortLost,
     PortUnavailable,
+    PortUnusable,
     TransportMissing,
 )
 from guestagent.ports.streams import StreamPort
 from guestagent.ports.virtio import VirtioPort
+from protocol import vhostmd
 from protocol.connection import Connection, Received
 from protocol.messages import Hello, Role
 from tests.guestagent.host import Host, listening, soon
@@ -295,3 +298,33 @@ async def test_a_serial_line_without_its_library_says_what_to_install(monkeypatc
     monkeypatch.setitem(sys.modules, "serial_asyncio", None)
     with pytest.raises(TransportMissing, match=r"virtwire\[serial\]"):
         await tty.open_port("/dev/ttyS1")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ports.Wanted(name=vhostmd.CHANNEL),
+        ports.Wanted(name="ours", port=f"/dev/virtio-ports/{vhostmd.CHANNEL}"),
+        ports.Wanted(name=vhostmd.CHANNEL, vsock="vsock:977"),
+    ],
+)
+def test_vhostmds_port_is_never_ours_to_hold(wanted: ports.Wanted) -> None:
+    with pytest.raises(PortUnusable, match=r"^org\.github\.vhostmd\.1: this is vhostmd's port"):
+        ports.opener(wanted)
+
+
+async def test_a_path_that_leads_to_vhostmds_port_is_refused_whatever_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sys = tmp_path / "sys"
+    entry = sys / "class/virtio-ports/vport0p2"
+    entry.mkdir(parents=True)
+    (entry / "name").write_text(vhostmd.CHANNEL + "\n")
+    link = tmp_path / "mine"
+    link.symlink_to("vport0p2")
+    (tmp_path / "vport0p2").touch()
+    monkeypatch.setattr(find, "name_at", functools.partial(find.name_at, sys=sys))
+    with pytest.raises(PortUnusable, match="vhostmd's port"):
+        ports.opener(ports.Wanted(name="ours", port=str(link)))
+    with pytest.raises(PortUnusable, match="vhostmd's port"):
+        await ports.open_at(str(link))

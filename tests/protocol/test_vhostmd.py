@@ -115,7 +115,8 @@ def test_the_default_set_of_upstream_as_it_was_recorded() -> None:
     text = (
         "<metrics>\n  <metric type='real64' context='host' unit='s'>\n    <name>TotalCPUTime</name>\n"
         "    <value>1318.680000\n</value>\n  </metric>\n"
-        "  <metric type='uint64' context='host'>\n    <name>PageInRate</name>\n    <value>4.000000</value>\n  </metric>\n"
+        "  <metric type='uint64' context='host'>\n    <name>PageInRate</name>\n"
+        "    <value>4.000000</value>\n  </metric>\n"
         "  <metric type='uint64' context='host' unit='MiB'>\n    <name>TotalPhyMem</name>\n    <value>3072\n</value>\n"
         "  </metric>\n  <metric type='string' context='host'>\n    <name>HostName</name>\n    <value>vm</value>\n"
         f"  </metric>\n  <metric type='real64' context='vm' id='1' uuid='{A}' unit='s'>\n"
@@ -230,7 +231,7 @@ def test_no_metrics(text: str) -> None:
         "<metric>",
         "<metric a='",
         "<metric a='>",
-        '<metric a="\'',
+        "<metric a=\"'",
         "<metric><name>",
         "<metric><value></value>",
         "<metric a=a>",

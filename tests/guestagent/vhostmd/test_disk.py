@@ -218,7 +218,7 @@ def test_where_the_page_cache_cannot_be_passed_by_it_is_read_through(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, refused_at: str
 ) -> None:
     machine.metrics_disk(DOCUMENT)
-    really_open, really_read, refusals = os.open, os.preadv, []
+    really_open, really_read, refusals = os.open, os.preadv, list[object]()
 
     def opened(path: str, flags: int) -> int:
         if flags & os.O_DIRECT and refused_at == "open":
