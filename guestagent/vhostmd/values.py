@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MEBI = 1 << 20
 MAX_WHOLE = 0x7FFF_FFFF_FFFF_FFFF
 MAX_NUMBER_CHARACTERS = 64
-MAX_TEXT_BYTES = 255
+MAX_TEXT_CHARACTERS = 255
 
 BYTE_UNITS = {"": MEBI, "bytes": 1, "byte": 1, "b": 1, "kib": 1 << 10, "kb": 1 << 10, "k": 1 << 10}
 BYTE_UNITS.update({"mib": MEBI, "mb": MEBI, "m": MEBI, "gib": 1 << 30, "gb": 1 << 30, "tib": 1 << 40})
@@ -78,8 +78,9 @@ def memory_bytes(metric: Metric) -> int | None:
 
 
 def text(metric: Metric) -> str | None:
-    """A name; one that is too long for us is none."""
-    return metric.value if 0 < len(metric.value.encode()) <= MAX_TEXT_BYTES else None
+    """A name, in one line; one that is too long for us is none."""
+    name = " ".join(metric.value.split())
+    return name if 0 < len(name) <= MAX_TEXT_CHARACTERS and name.isprintable() else None
 
 
 def _number(told: str) -> float | None:

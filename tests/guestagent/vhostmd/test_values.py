@@ -35,6 +35,7 @@ def test_the_names_are_those_of_the_message_and_mean_the_same() -> None:
         (Metric("FreePhysicalMemory", "0"), "host_memory_free_bytes", 0),
         (Metric("Time", "1790000000", unit="s"), "host_time_seconds", 1790000000.0),
         (Metric("HostName", "h & co"), "host_name", "h & co"),
+        (Metric("HostName", "a;touch X\n$(id)"), "host_name", "a;touch X $(id)"),
         (vm("TotalCPUTime", "1795400156.8", "s"), "domain_cpu_time_seconds_total", 1795400156.8),
         (vm("TotalCPUTime", "1500", "ms"), "domain_cpu_time_seconds_total", 1.5),
         (vm("ResourceMemoryLimit", "1048576", "KiB"), "domain_memory_limit_bytes", 1 << 30),
@@ -73,6 +74,7 @@ def test_what_a_host_tells_is_ours_by_another_name(metric: Metric, ours: str, va
         Metric("Time", "7", unit="MiB"),
         Metric("HostName", ""),
         Metric("HostName", "h" * 256),
+        Metric("HostName", "\x1b[2J"),
         Metric("TotalCPUTime", "1"),  # the host's, which is not the domain's
         vm("NumCPUs", "1"),
         Metric("FreeMem", "1"),
