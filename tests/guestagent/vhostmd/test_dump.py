@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from guestagent import dump
+from guestagent import __main__, dump
 from protocol.vhostmd import CHANNEL, INVALID, REQUEST
 from tests.guestagent.vhostmd.places import Machine, header
 
@@ -371,3 +371,7 @@ def test_a_dump_loads_nothing_that_it_has_no_use_for(tool: Tool) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_agent_is_asked_where_it_answers_by_default() -> None:
+    assert dump.USUAL.socket == __main__.SOCKET
