@@ -24,7 +24,15 @@ exit codes:
   0  every name was found and has a value
   1  a name is unknown (the message lists the known ones, nothing is printed), or the host does not
      share its value (printed as an empty line, so that several values keep their places)
-  2  no agent answers, or it has heard nothing from the host yet
+  2  no agent answers, or it has heard nothing from the host yet, and vhostmd's metrics cannot be read either
+
+sources:
+  agent  what the host told the running agent
+  disk   the metrics disk of a host with vhostmd or KubeVirt's downwardMetrics
+  port   the virtio port of such a host, which only one program can use at a time
+  Without --source they are tried in this order, and a line on stderr says if it was not the agent. vhostmd's have
+  no loads and no steal time; KubeVirt's processors are sockets. Whose metrics on a disk are this domain's is told by
+  its UUID, which only root may read.
 """
 
 _STATUS_HELP = """\
@@ -54,11 +62,16 @@ exit codes:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit code."""
-    arguments = _parsed(argv)
-    if arguments.command == "get":
-        from guestagent import query  # noqa: PLC0415 - only what this command needs
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["dump"]:  # its options are another program's, and so is how they are read
+        from guestagent import dump  # noqa: PLC0415 - only what this command needs
 
-        return query.run(arguments.socket, arguments.names, arguments.format)
+        return dump.main(given[1:])
+    arguments = _parsed(given)
+    if arguments.command == "get":
+        from guestagent import query  # noqa: PLC0415
+
+        return query.run(arguments.socket, arguments.names, arguments.format, arguments.source)
     if arguments.command == "status":
         from guestagent import status  # noqa: PLC0415
 
@@ -77,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     return service.run(arguments)
 
 
-def _parsed(argv: list[str] | None) -> argparse.Namespace:
+def _parsed(argv: list[str]) -> argparse.Namespace:
     """The arguments; NAME=VALUE may stand behind an option as well, which argparse does not do within a command."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
@@ -97,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for add in (_add_run, _add_get, _add_status, _add_notices, _add_emit):
         add(commands)
+    commands.add_parser("dump", help="print the host's metrics as vhostmd's vm-dump-metrics does", add_help=False)
     return parser
 
 
@@ -134,6 +148,9 @@ def _add_get(commands: _Commands) -> None:
     )
     get.add_argument("names", metavar="NAME", nargs="*", help="which values; all, if none is named")
     get.add_argument("--format", choices=("plain", "json", "prometheus"), default="plain")
+    get.add_argument(
+        "--source", choices=("auto", "agent", "disk", "port"), default="auto", help="whom to ask (%(default)s)"
+    )
     _add_socket(get)
 
 

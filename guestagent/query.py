@@ -1,6 +1,7 @@
 """`guestagent get`: what the host said, as a running agent keeps it, for a script, a program or Prometheus.
 
-Light on purpose: no asyncio, no msgpack, no dataclasses, for scripts in small guests call it often.
+Light on purpose: no asyncio, no msgpack, no dataclasses, for scripts in small guests call it often. Where there is no
+agent, or no Virtwire on the host, vhostmd's metrics stand in (`guestagent.vhostmd`, loaded only then).
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ FOUND = 0
 UNKNOWN = 1
 NO_ANSWER = 2
 
+AGENT = "agent"
+SOURCES: dict[str, tuple[str, ...]] = {
+    "auto": (AGENT, "disk", "port"),
+    AGENT: (AGENT,),
+    "disk": ("disk",),
+    "port": ("port",),
+}
+"""What `--source` may be, and what is asked for it, in this order."""
+
 ANSWER_SECONDS = 5.0
 MAX_ANSWER_BYTES = 1 << 20
 
@@ -25,10 +35,10 @@ class NoAnswer(Exception):  # noqa: N818 - named for what is so
     """No agent answers, or it has nothing to say."""
 
 
-def run(socket_path: str, names: Sequence[str], form: str) -> int:
+def run(socket_path: str, names: Sequence[str], form: str, source: str = "auto") -> int:
     """Print the values of `names` (all, if there are none) in the given form; the exit code."""
     try:
-        document = ask(socket_path)
+        document = ask_one_of(SOURCES[source], socket_path)
     except NoAnswer as error:
         return complain(str(error), NO_ANSWER)
     values: Mapping[str, Any] = document["metrics"]
@@ -36,13 +46,42 @@ def run(socket_path: str, names: Sequence[str], form: str) -> int:
     if unknown:
         known = "\n".join(f"  {name}" for name in values)
         return complain(f"unknown: {', '.join(unknown)}; these are known:\n{known}", UNKNOWN)
-    if not document["connected"]:
+    if document["source"] == AGENT and not document["connected"]:
         complain(f"the host is away; its values are {document['age_seconds']:.0f} s old", FOUND)
     sys.stdout.write(FORMS[form](document, names))
     missing = [name for name in names if values[name] is None]
     if missing:
         return complain(f"not shared by the host: {', '.join(missing)}", UNKNOWN)
     return FOUND
+
+
+def ask_one_of(sources: Sequence[str], socket_path: str) -> dict[str, Any]:
+    """What the first of the sources tells that has anything, with `source`: which it was. Says so if it stands in.
+
+    Raises:
+        NoAnswer: none of them has; the message is about each.
+
+    """
+    reasons = []
+    if AGENT in sources:
+        try:
+            return {**ask(socket_path), "source": AGENT}
+        except NoAnswer as error:
+            reasons.append(str(error))
+    ways = [source for source in sources if source != AGENT]
+    if ways:
+        from guestagent.vhostmd import told  # noqa: PLC0415 - only where nobody of ours answers
+        from guestagent.vhostmd.source import SourceFailed  # noqa: PLC0415
+
+        try:
+            document = told.tell(ways)
+        except SourceFailed as error:
+            reasons.append(f"no metrics of vhostmd's: {error}")
+        else:
+            why = "".join(f" ({reason})" for reason in reasons)
+            complain(f"these are vhostmd's, from the {document['source']} {document['where']}{why}", FOUND)
+            return document
+    raise NoAnswer("; ".join(reasons))
 
 
 def ask(socket_path: str) -> dict[str, Any]:
@@ -90,7 +129,7 @@ def plain(document: Mapping[str, Any], names: Sequence[str]) -> str:
 def as_json(document: Mapping[str, Any], names: Sequence[str]) -> str:
     """One object; `null` is what the host does not share."""
     values = document["metrics"]
-    told = {key: document[key] for key in ("version", "connected", "age_seconds")}
+    told = {key: document[key] for key in ("version", "source", "connected", "age_seconds")}
     return json.dumps({**told, "metrics": {name: values[name] for name in names or values}}, indent=2) + "\n"
 
 

@@ -16,7 +16,16 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 TARGET = REPOSITORY / "guestagent.pyz"
 MSGPACK = "msgpack==1.1.2"
-MAIN = b"import sys\n\nfrom guestagent.__main__ import main\n\nsys.exit(main())\n"
+MAIN = b"""\
+import sys
+
+if sys.argv[0].rpartition("/")[2] == "vm-dump-metrics":  # a link of that name to this file
+    from guestagent.dump import main
+else:
+    from guestagent.__main__ import main
+
+sys.exit(main())
+"""
 
 
 def main() -> None:

@@ -9,13 +9,14 @@ Pure: which bytes go where, and what may be believed.
 Header: signature, busy, sum, length, each 32 bits and big-endian. The sum adds up bytes and is compared with nothing
 but its former self, so the writer has to see to it that it changes with the content (`distinct`). libmetrics reads in
 steps of 64 KiB and takes no less, so a size is a multiple of that.
+
+Light on purpose: a guest's monitoring may start `vm-dump-metrics` every few seconds, hence no dataclasses.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.errors import ProtocolError
 
@@ -44,8 +45,7 @@ class TooLarge(ProtocolError):  # noqa: N818
     """The content does not fit; the message says into what."""
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a disk says of itself."""
 
     is_busy: bool
@@ -53,8 +53,7 @@ class Header:
     length: int  # of the content, in bytes; a claim like all else here
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(NamedTuple):
     """Bytes, and where on the disk they go."""
 
     offset: int

@@ -8,13 +8,12 @@ have been escaped, attributes in any order, newlines in values; a part that is n
 from __future__ import annotations
 
 import enum
-import html
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 CHANNEL = "org.github.vhostmd.1"
 REQUEST = b"GET /metrics/XML\n\n"
@@ -90,19 +89,24 @@ def document(metrics: Iterable[Metric], style: Style = Style.VHOSTMD) -> bytes:
 
 
 def metrics_in(text: str) -> list[Metric]:
-    """The metrics in a document, whoever wrote it; the values without white space at their ends."""
-    return list(_found(text))
+    """The metrics in a document, whoever wrote it; names and values without white space at their ends.
+
+    NULs, which some vhostmd left behind units, do not count. It takes time in proportion to the text, whatever that is.
+    """
+    return list(_found(text.replace("\0", "")))
 
 
 def own(metrics: Iterable[Metric], uuid: str | None) -> list[Metric]:
     """Without other domains' metrics: a metrics disk may have all of the host's. Case and dashes do not count.
 
-    Where our UUID is not known (None), those of a single domain are ours, and those of several nobody's.
+    Where our UUID is not known (None), those of a single domain are ours, and those of several nobody's. So are those
+    that do not say whose they are, unless there are several domains' beside them.
     """
     found = list(metrics)
     uuids = {_bare(metric.uuid) for metric in found if metric.context == "vm" and metric.uuid}
-    ours = uuids if uuid is None and len(uuids) == 1 else {_bare(uuid or "")}
-    return [metric for metric in found if metric.context != "vm" or not metric.uuid or _bare(metric.uuid) in ours]
+    known = set() if uuid is None else {_bare(uuid)}
+    ours = known if len(uuids) > 1 else (known or uuids) | {""}
+    return [metric for metric in found if metric.context != "vm" or _bare(metric.uuid) in ours]
 
 
 def plain(text: str) -> str:
@@ -111,7 +115,7 @@ def plain(text: str) -> str:
 
 
 _UNSPEAKABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_EMPTY_LINES = re.compile(r"\r|\n(?=\s*\n)")  # an empty line is the end of an answer; \r\n could make one
+_EMPTY_LINES = re.compile(r"\r|\n(?=[^\S\n]*\n)")  # an empty line is the end of an answer; \r\n could make one
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;"})
 _TEXT_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
@@ -165,36 +169,107 @@ _STYLES = {
     Style.XENSTORE: (_xenstore, ""),
 }
 
-_METRIC = re.compile(r"<!--.*?-->|<metric\b((?:[^>'\"]|'[^']*'|\"[^\"]*\")*)>(.*?)</metric\s*>", re.DOTALL)
-_ATTRIBUTE = re.compile(r"([A-Za-z_][\w.-]*)\s*=\s*(?:'([^']*)'|\"([^\"]*)\")")
-_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_CLOSES = {"<!--": "-->", "<![CDATA[": "]]>"}
+_MARK = re.compile(r"<!--|<!\[CDATA\[")
+_TAG = re.compile(
+    r"<!--|<!\[CDATA\[|</metric\s*>"
+    r"|<metric(?=[\s>])(?P<attributes>(?:[^<>'\"]|'[^<']*'|\"[^<\"]*\")*|[^<>]*)>"  # ends before the next tag at most
+)
+_ATTRIBUTE = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]*)\s*=\s*(?:'([^']*)'|\"([^\"]*)\")")
+_ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9A-Fa-f]{1,6}));")
+_ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_LAST_CHARACTER = 0x10FFFF
 
 
 def _found(text: str) -> Iterator[Metric]:
-    for match in _METRIC.finditer(text):
-        attributes, body = match.groups()
-        name, value = (_within(body or "", tag) for tag in ("name", "value"))
+    for attributes, body in _elements(text):
+        name, value = _within(body, "name", str.find), _within(body, "value", str.rfind)
         if name is None or value is None:
             continue
-        told = {key: html.unescape(one or other) for key, one, other in _ATTRIBUTE.findall(attributes)}
+        told = {key: _unescaped(one or other) for key, one, other in _ATTRIBUTE.findall(attributes)}
         yield Metric(
             name=name,
             value=value,
             type=told.get("type", "string").strip().lower(),
             context=told.get("context", "host").strip().lower(),
             unit=told.get("unit", "").strip(),
-            id=told.get("id", ""),
-            uuid=told.get("uuid", ""),
+            id=told.get("id", "").strip(),
+            uuid=told.get("uuid", "").strip(),
         )
 
 
-def _within(body: str, tag: str) -> str | None:
-    """The text of the element; CDATA as it stands, the rest with its entities replaced."""
-    found = re.search(rf"<{tag}\b[^>]*>(.*)</{tag}\s*>", body, re.DOTALL)
-    if found is None:
-        return "" if re.search(rf"<{tag}\s*/>", body) else None
-    pieces = _CDATA.split(found[1])  # what is outside and inside of it by turns
-    return "".join(piece if at % 2 else html.unescape(piece) for at, piece in enumerate(pieces)).strip()
+def _elements(text: str) -> Iterator[tuple[str, str]]:
+    """Each metric's attributes and what is in it. One that has not ended where the next begins is none.
+
+    A comment counts between metrics only: within one `<!--` may be a value that nobody has escaped.
+    """
+    attributes, begun, at = None, 0, 0
+    ends = _Ends(text)
+    while tag := _TAG.search(text, at):
+        at = tag.end()
+        if tag[0] in _CLOSES:
+            if attributes is None or tag[0] != "<!--":
+                at = ends.after(tag[0], at)
+        elif tag["attributes"] is None:
+            if attributes is not None:
+                yield attributes, text[begun : tag.start()]
+            attributes = None
+        else:
+            attributes, begun = tag["attributes"], at
+
+
+class _Ends:
+    """Where comments and CDATA end in a text. Those that do not are text, and are looked for once, not once each."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._missing: set[str] = set()
+
+    def after(self, opened: str, at: int) -> int:
+        """The place behind what was opened just before `at`; `at` itself if it has no end."""
+        close = -1 if opened in self._missing else self._text.find(_CLOSES[opened], at)
+        if close < 0:
+            self._missing.add(opened)
+            return at
+        return close + len(_CLOSES[opened])
+
+
+def _within(body: str, tag: str, find_end: Callable[[str, str], int]) -> str | None:
+    """The text of the element; CDATA as it stands, the rest without comments and with its entities replaced."""
+    opened = re.search(rf"<{tag}(?=[\s/>])[^<>]*>", body)
+    if opened is None:
+        return None
+    if opened[0].endswith("/>"):
+        return ""
+    rest = body[opened.end() :]
+    end = find_end(rest, f"</{tag}")
+    return None if end < 0 else "".join(_texts(rest[:end])).strip()
+
+
+def _texts(inner: str) -> Iterator[str]:
+    ends, begun, at = _Ends(inner), 0, 0
+    while mark := _MARK.search(inner, at):
+        at = ends.after(mark[0], mark.end())
+        if at > mark.end():
+            yield _unescaped(inner[begun : mark.start()])
+            if mark[0] != "<!--":
+                yield inner[mark.end() : at - len(_CLOSES[mark[0]])]
+            begun = at
+    yield _unescaped(inner[begun:])
+
+
+def _unescaped(text: str) -> str:
+    """XML's five entities and numbers of characters; any other `&` is one that should have been escaped."""
+    return _ENTITY.sub(_character, text)
+
+
+def _character(entity: re.Match[str]) -> str:
+    name, decimal, hexadecimal = entity.groups()
+    if name:
+        return _ENTITIES[name]
+    number = int(decimal) if decimal else int(hexadecimal, 16)
+    character = chr(number) if 0 < number <= _LAST_CHARACTER else "\ufffd"
+    return plain(character)
 
 
 def _bare(uuid: str) -> str:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guestagent.ports import find, sockets, tty, virtio
-from guestagent.ports.port import PortAbsent, PortUnavailable
+from guestagent import find
+from guestagent.ports import sockets, tty, virtio
+from guestagent.ports.port import PortAbsent, PortUnavailable, PortUnusable
 from guestagent.ports.search import Search, Way
+from protocol import vhostmd
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,7 +68,13 @@ TRANSPORTS: tuple[Transport, ...] = (
 
 
 def opener(wanted: Wanted) -> Search:
-    """What opens the port that is wanted, or the best that there is."""
+    """What opens the port that is wanted, or the best that there is.
+
+    Raises:
+        PortUnusable: it is not ours to hold.
+
+    """
+    _leave_to_others(wanted.name if wanted.port == AUTO else find.name_at(Path(wanted.port)))
     if wanted.port != AUTO:
         return Search([Way(functools.partial(open_at, wanted.port))])
     ways = [Way(functools.partial(open_named, wanted.name))]
@@ -84,6 +92,7 @@ async def open_at(path: str) -> Port:
         PortUnusable: it never will be: not so called, or not with what is installed.
 
     """
+    _leave_to_others(find.name_at(Path(path)))  # a link may lead elsewhere by now
     for transport in TRANSPORTS:
         if transport.fits(path):
             return await transport.open_port(path)
@@ -104,3 +113,12 @@ async def open_named(name: str) -> Port:
     if path is None:
         raise PortAbsent(f"no virtio port is named {name}: has the domain such a channel?")
     return await virtio.open_port(str(path))
+
+
+def _leave_to_others(name: str) -> None:
+    """Only one program can have a port open, and vhostmd's is for those that read its metrics."""
+    if name == vhostmd.CHANNEL:
+        raise PortUnusable(
+            f"{name}: this is vhostmd's port, for vm-dump-metrics and `guestagent get` to read; give the domain a"
+            " channel of ours (io.virtwire.agent.0), and name that or none"
+        )

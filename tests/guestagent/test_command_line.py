@@ -12,6 +12,7 @@ import pytest
 
 from guestagent import __main__, __version__
 from protocol.messages import Ack, Goodbye, Metrics, Report
+from protocol.vhostmd import CHANNEL
 from tests.guestagent.host import listening, soon
 from tests.guestagent.programs import ROOT, Guest, files_of, told
 
@@ -51,7 +52,7 @@ async def test_get_prints_what_the_host_told_a_running_agent(guest: Guest) -> No
 
 
 async def test_get_without_an_agent_says_so(guest: Guest) -> None:
-    code, output, errors = await guest.get("host_cpus")
+    code, output, errors = await guest.get("host_cpus", "--source", "agent")
     assert (code, output) == (2, "")
     assert errors.startswith(f"guestagent: no agent answers at {guest.socket}: ")
 
@@ -59,14 +60,14 @@ async def test_get_without_an_agent_says_so(guest: Guest) -> None:
 async def test_get_of_an_agent_that_has_heard_nothing_says_so(guest: Guest) -> None:
     async with guest.agent() as process:
         await told(process, "waiting for the port")
-        code, output, errors = await guest.get("host_cpus")
+        code, output, errors = await guest.get("host_cpus", "--source", "agent")
     assert (code, output) == (2, "")
     assert errors == "guestagent: the agent has no values from the host yet (no host has answered it)\n"
 
 
 async def test_get_of_something_that_is_no_agent_says_so(guest: Guest) -> None:
     server = await asyncio.start_unix_server(lambda _, writer: writer.close(), guest.socket)
-    code, _, errors = await guest.get("host_cpus")
+    code, _, errors = await guest.get("host_cpus", "--source", "agent")
     server.close()
     assert code == 2
     assert "no agent answers" in errors
@@ -129,6 +130,13 @@ async def test_an_address_that_can_be_none_ends_with_how_it_would_be_one(guest: 
     code, _, errors = await guest.result("run", "--port", address, "--socket", guest.socket)
     assert code == 78
     assert address in errors
+
+
+@pytest.mark.parametrize("arguments", [("--port-name", CHANNEL), ("--port", f"/dev/virtio-ports/{CHANNEL}")])
+async def test_vhostmds_port_is_refused_with_what_to_do(guest: Guest, arguments: tuple[str, str]) -> None:
+    code, output, errors = await guest.result("run", *arguments, "--socket", guest.socket, "--journal", "")
+    assert (code, output) == (78, "")
+    assert errors.startswith(f"guestagent: {CHANNEL}: this is vhostmd's port")
 
 
 async def test_a_serial_line_without_its_library_ends_with_what_to_install(guest: Guest) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from guestagent import find
 from guestagent.__main__ import PORT_NAME
-from guestagent.ports import find
 
 NAME = "io.virtwire.agent.0"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import pty
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from guestagent import ports
+from guestagent import find, ports
 from guestagent.ports import sockets, tty
 from guestagent.ports.port import (
     WRITE_SECONDS,
@@ -22,10 +23,12 @@ from guestagent.ports.port import (
     PortBusy,
     PortLost,
     PortUnavailable,
+    PortUnusable,
     TransportMissing,
 )
 from guestagent.ports.streams import StreamPort
 from guestagent.ports.virtio import VirtioPort
+from protocol import vhostmd
 from protocol.connection import Connection, Received
 from protocol.messages import Hello, Role
 from tests.guestagent.host import Host, listening, soon
@@ -70,7 +73,7 @@ async def test_the_transport_is_chosen_by_what_the_path_is(tmp_path: Path, line:
 
 
 def test_a_character_device_that_sysfs_knows_is_a_virtio_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports.find, "is_virtio", lambda path: path.name == "null")
+    monkeypatch.setattr(find, "is_virtio", lambda path: path.name == "null")
     assert transport_of("/dev/null") == "virtio"
     assert transport_of("/dev/zero") == "tty"
 
@@ -82,14 +85,14 @@ async def test_a_path_that_is_no_port_may_become_one(tmp_path: Path, name: str, 
 
 
 async def test_a_name_without_a_port_says_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports.find, "by_name", lambda _: None)
+    monkeypatch.setattr(find, "by_name", lambda _: None)
     with pytest.raises(PortUnavailable, match=r"no virtio port is named io\.x: has the domain such a channel"):
         await ports.open_named("io.x")
 
 
 async def test_a_name_with_a_port_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "vport0p1")
-    monkeypatch.setattr(ports.find, "by_name", lambda _: tmp_path / "vport0p1")
+    monkeypatch.setattr(find, "by_name", lambda _: tmp_path / "vport0p1")
     port = await ports.open_named("io.x")
     assert isinstance(port, VirtioPort)
     port.close()
@@ -295,3 +298,33 @@ async def test_a_serial_line_without_its_library_says_what_to_install(monkeypatc
     monkeypatch.setitem(sys.modules, "serial_asyncio", None)
     with pytest.raises(TransportMissing, match=r"virtwire\[serial\]"):
         await tty.open_port("/dev/ttyS1")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ports.Wanted(name=vhostmd.CHANNEL),
+        ports.Wanted(name="ours", port=f"/dev/virtio-ports/{vhostmd.CHANNEL}"),
+        ports.Wanted(name=vhostmd.CHANNEL, vsock="vsock:977"),
+    ],
+)
+def test_vhostmds_port_is_never_ours_to_hold(wanted: ports.Wanted) -> None:
+    with pytest.raises(PortUnusable, match=r"^org\.github\.vhostmd\.1: this is vhostmd's port"):
+        ports.opener(wanted)
+
+
+async def test_a_path_that_leads_to_vhostmds_port_is_refused_whatever_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sys = tmp_path / "sys"
+    entry = sys / "class/virtio-ports/vport0p2"
+    entry.mkdir(parents=True)
+    (entry / "name").write_text(vhostmd.CHANNEL + "\n")
+    link = tmp_path / "mine"
+    link.symlink_to("vport0p2")
+    (tmp_path / "vport0p2").touch()
+    monkeypatch.setattr(find, "name_at", functools.partial(find.name_at, sys=sys))
+    with pytest.raises(PortUnusable, match="vhostmd's port"):
+        ports.opener(ports.Wanted(name="ours", port=str(link)))
+    with pytest.raises(PortUnusable, match="vhostmd's port"):
+        await ports.open_at(str(link))

@@ -14,6 +14,7 @@ from guestagent import query
 VALUES = {"host_cpus": 4, "host_load1": 0.5, "host_load5": None, "seconds_total": 12.25, "host_name": 'a"b\\c'}
 DOCUMENT = {
     "version": "0",
+    "source": "agent",
     "connected": True,
     "age_seconds": 1.5,
     "metrics": VALUES,
@@ -46,6 +47,7 @@ def test_json_is_one_object() -> None:
     found = json.loads(query.as_json(DOCUMENT, ["host_load5", "host_cpus"]))
     assert found == {
         "version": "0",
+        "source": "agent",
         "connected": True,
         "age_seconds": 1.5,
         "metrics": {"host_load5": None, "host_cpus": 4},
@@ -98,7 +100,7 @@ def test_old_values_are_printed_with_a_word_of_warning(
 def test_asking_needs_neither_asyncio_nor_msgpack() -> None:
     code = (
         "import sys; from guestagent.__main__ import main; "
-        "assert main(['get', '--socket', '/nonexistent']) == 2; "
+        "assert main(['get', '--socket', '/nonexistent', '--source', 'agent']) == 2; "
         "print(*{'asyncio', 'msgpack', 'dataclasses', 'protocol'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -19,7 +19,7 @@ _FILLER = """
 import os
 import time
 
-from guestagent.ports.find import by_name
+from guestagent.find import by_name
 
 port = os.open(by_name(NAME), os.O_RDWR | os.O_NONBLOCK)
 full_since = None

@@ -28,6 +28,11 @@ def by_name(name: str, *, dev: Path = DEV, sys: Path = SYS) -> Path | None:
     return None
 
 
+def name_at(node: Path, *, sys: Path = SYS) -> str:
+    """What the port at `node` is called: as the kernel has it, or else as the last part of its path says."""
+    return _name_of(_entry(node, sys)) or node.name
+
+
 def is_virtio(path: Path, *, sys: Path = SYS) -> bool:
     """Whether the node at `path` is a virtio port: not a tty, though both are character devices."""
     return _entry(path, sys).exists()
