@@ -45,7 +45,7 @@ class Machine:
         (place / "product_uuid").write_text(uuid + "\n")
 
 
-def write(node: Path, content: bytes, *, writes: int = 3) -> None:
+def write(node: Path, content: bytes, *, writes: int | None = None) -> None:
     """As a host does it, or the first of its writes alone."""
     for each in mdisk.updating(content, node.stat().st_size)[:writes]:
         put(node, each.offset, each.data)
