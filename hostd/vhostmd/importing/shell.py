@@ -1,0 +1,342 @@
+"""vhostmd's substitutions in shell text, made anew so that what is put in can never be shell code.
+
+vhostmd puts a VM's name into the text of a command, wherever NAME is in it, and the shell reads the result: a VM called
+`a;touch X` runs touch. Here NAME becomes an expansion of an environment variable, and what an expansion comes to is
+never read as shell text again, within quotes or without. So no mistake of the reader below can make a name code: it
+could only part it into several words, or leave the variable's name in place of its value.
+
+What the reader is for is to have the value arrive whole: `"$VAR"` outside quotes, `${VAR}` within double ones, and
+`'"$VAR"'` within single ones. And to see where a value goes on from there: awk or another shell may take it for program
+text of theirs, and no quoting here helps against that. Such places are `dangers`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from hostd.vhostmd.importing import programs
+from hostd.vhostmd.importing.expansion import CONNECT, HOSTILE, VARIABLES, Form
+from hostd.vhostmd.importing.programs import Command
+
+_WORDS_WITH_TOKENS = re.compile(r"\w*(?:CONNECT|NAME|VMID|UUID)\w*")
+_PARAMETER = re.compile(r"\$\{([A-Za-z_]\w*|[0-9@*#?$!-])")
+_VARIABLE = re.compile(r"\$([A-Za-z_]\w*|[?$!#@*0-9-])")
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_ASSIGNED = re.compile(r"([A-Za-z_]\w*)\+?=")
+_REDIRECTION = re.compile(r"<<-?|[<>]+[&|]?")
+_COMMENT = re.compile(r"[^\n]*")
+_BACKTICKS = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_CASE = re.compile(r"\bcase\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """An action as /bin/sh is given it, and what there is to know about it."""
+
+    text: str
+    tokens: frozenset[str]  # that were replaced
+    programs: frozenset[str]  # that it runs, as far as can be seen
+    accidents: tuple[str, ...]  # words that have a token within them, which may not have been meant
+    kept: tuple[str, ...]  # names of variables with a token in them, which were left as they are
+    dangers: tuple[str, ...]  # why it has to be looked at before it may run
+
+
+def rewritten(action: str, *, is_vm: bool, has_connect: bool) -> Rewritten:
+    """`action` with vhostmd's substitutions, in its order: CONNECT first; NAME, VMID and UUID only of a VM."""
+    tokens = [CONNECT, *(VARIABLES if is_vm else ())]
+    found = (word for word in _WORDS_WITH_TOKENS.findall(action) if any(token in word for token in tokens))
+    accidents = tuple(dict.fromkeys(word for word in found if word not in tokens))
+    text = action if has_connect else action.replace(CONNECT, "")
+    reader = _Reader(text, re.compile("|".join(tokens[0 if has_connect else 1 :]) or r"(?!)"))
+    reader.script("")
+    reader.end_command()
+    replaced = reader.replaced | ({CONNECT} if CONNECT in action else set())
+    return Rewritten(
+        text="".join(reader.out),
+        tokens=frozenset(replaced),
+        programs=frozenset(reader.programs),
+        accidents=tuple(word for word in accidents if word not in reader.kept),
+        kept=tuple(dict.fromkeys(reader.kept)),
+        dangers=tuple(dict.fromkeys(reader.all_dangers())) if reader.replaced else (),
+    )
+
+
+class _Reader:
+    """Goes through shell text once, writing it anew."""
+
+    def __init__(self, text: str, tokens: re.Pattern[str]) -> None:
+        self.text = text
+        self.at = 0
+        self.out: list[str] = []
+        self.replaced: set[str] = set()
+        self.programs: set[str] = set()
+        self.kept: list[str] = []
+        self._tokens = tokens
+        self._commands = [Command()]  # the innermost last
+        self._dangers: list[str] = []
+        self._doubts: list[str] = []  # dangers, if anything is replaced at all
+        self._carriers: set[str] = set()  # variables that a name was put into
+        self._taken: list[tuple[str, str]] = []  # by which program, which variable
+        self._has_name = self._is_bare = False
+        self._handlers: Mapping[str, Callable[[], None]] = {
+            "\\": self._escape,
+            "'": self._single,
+            '"': self._double,
+            "`": lambda: self._backticks(is_quoted=False),
+            "$": lambda: self._dollar(is_quoted=False),
+            "<": self._redirection,
+            ">": self._redirection,
+            "#": self._number_sign,
+            **dict.fromkeys(" \t", self._blank),
+            **dict.fromkeys("\n;&|)", self._separator),
+            "(": self._subshell,
+        }
+
+    def script(self, end: str) -> None:
+        """Read up to a bare `end`, or all there is."""
+        while self.at < len(self.text):
+            char = self.text[self.at]
+            if end and char == end:
+                self.end_command()
+                self._copy(1)
+                return
+            if not self._own_name() and not self._token(Form.UNQUOTED):
+                self._handlers.get(char, self._plain)()
+        if end:
+            self._doubts.append(f"a {end} is missing")
+
+    def end_command(self) -> None:
+        """What comes next is another command."""
+        command = self._commands[-1]
+        command.end_word()
+        program = programs.of(command.words)
+        if program is not None:
+            self.programs.add(program)
+        if command.words[:1] == ["read"]:
+            self._carriers.update(command.words[1:])
+        self._commands[-1] = Command()
+
+    def all_dangers(self) -> Iterator[str]:
+        """Why it has to be looked at: by what was seen on the way, and by what only the whole shows."""
+        yield from self._dangers
+        yield from self._doubts
+        if self._has_name:
+            for program in sorted(self.programs & programs.READING_PROGRAMS):
+                yield f"{program} runs what it is given, and NAME may get there"
+            for program, variable in self._taken:
+                if variable in self._carriers:
+                    yield f"{program} may take ${variable}, in which NAME is, for program text"
+
+    def _copy(self, count: int) -> None:
+        self.out.append(self.text[self.at : self.at + count])
+        self.at += count
+
+    def _add(self, count: int) -> None:
+        self._commands[-1].add(self.text[self.at : self.at + count])
+        self._copy(count)
+
+    def _token(self, form: Form) -> str:
+        """The token that is here, which is replaced; empty if there is none."""
+        found = self._tokens.match(self.text, self.at)
+        if found is None:
+            return ""
+        token = found[0]
+        self.at = found.end()
+        self.replaced.add(token)
+        self.out.append((Form.BARE if self._is_bare else form).written(token))
+        if token == HOSTILE:
+            self._has_name = True
+            self._judge()
+        self._commands[-1].add(token)
+        return token
+
+    def _judge(self) -> None:
+        """Where does the value go?"""
+        innermost = self._commands[-1]
+        if innermost.words[-1:] == [">"]:
+            self._dangers.append("NAME is in the path of a file that is written")
+        if innermost.words[:1] == ["for"] and len(innermost.words) > 1:
+            self._carriers.add(innermost.words[1])
+        for command in self._commands:
+            assigned = _ASSIGNED.match(command.word or "")
+            if assigned:
+                self._carriers.add(assigned[1])
+            elif command.at_program:
+                self._dangers.append("NAME is in the name of the program that is run")
+            for program in programs.interpreters(command.words, command.word or ""):
+                self._dangers.append(f"{program} may take NAME for program text of its own")
+
+    def _own_name(self) -> bool:
+        """A variable's name where one is made: it is left alone, as it is where the variable is used."""
+        command = self._commands[-1]
+        if command.word is not None:
+            return False
+        found = _ASSIGNED.match(self.text, self.at) if command.at_program else None
+        if found is None and programs.makes_variables(command.words):
+            found = _IDENTIFIER.match(self.text, self.at)
+        if found is None:
+            return False
+        self._keep(found[0])
+        self._add(len(found[0]))
+        return True
+
+    def _keep(self, text: str) -> None:
+        if self._tokens.search(text):
+            self.kept.append(text.rstrip("+="))
+
+    def _plain(self) -> None:
+        self._add(1)
+
+    def _blank(self) -> None:
+        self._commands[-1].end_word()
+        self._copy(1)
+
+    def _separator(self) -> None:
+        self.end_command()
+        self._copy(1)
+
+    def _subshell(self) -> None:
+        self._separator()
+        self.script(")")
+
+    def _number_sign(self) -> None:
+        if self._commands[-1].word is not None:
+            self._plain()
+            return
+        comment = _COMMENT.match(self.text, self.at)
+        assert comment is not None  # it may be empty
+        self._copy(len(comment[0]))
+
+    def _redirection(self) -> None:
+        found = _REDIRECTION.match(self.text, self.at)
+        assert found is not None  # one of both signs is here
+        self._commands[-1].end_word()
+        self._commands[-1].words.append(found[0][0])
+        if found[0].startswith("<<"):
+            self._is_bare = True
+            self._doubts.append("a here-document is not looked through: see that its end is not in quotes")
+        self._copy(len(found[0]))
+
+    def _escape(self) -> None:
+        """What is escaped is no token's beginning but itself, which it would be without the backslash as well."""
+        if self._tokens.match(self.text, self.at + 1):
+            self.at += 1
+        elif self.text.startswith("\\\n", self.at):
+            self._copy(2)
+        else:
+            self._add(2)
+
+    def _single(self) -> None:
+        self._commands[-1].add("")
+        self._copy(1)
+        while self.at < len(self.text):
+            if self.text[self.at] == "'":
+                self._copy(1)
+                return
+            if not self._token(Form.SINGLE):
+                self._plain()
+        self._doubts.append("a ' is missing")
+
+    def _double(self) -> None:
+        self._commands[-1].add("")
+        self._copy(1)
+        while self.at < len(self.text):
+            char = self.text[self.at]
+            if char == '"':
+                self._copy(1)
+                return
+            if not self._token(Form.DOUBLE):
+                self._in_double(char)
+        self._doubts.append('a " is missing')
+
+    def _in_double(self, char: str) -> None:
+        if char == "$":
+            self._dollar(is_quoted=True)
+        elif char == "`":
+            self._backticks(is_quoted=True)
+        elif char == "\\" and self._tokens.match(self.text, self.at + 1):
+            self.out.append("\\")  # a second one, or the value's own $ were escaped
+            self._plain()
+        else:
+            self._add(2 if char == "\\" else 1)
+
+    def _dollar(self, *, is_quoted: bool) -> None:
+        found = _VARIABLE.match(self.text, self.at)
+        if found:
+            self._keep(found[1])
+            self._uses(found[1])
+            self._add(len(found[0]))
+            return
+        opening = self.text[self.at : self.at + 3]
+        if opening.startswith("$(("):
+            self._enclosed("$((", "(", ")", "arithmetic")
+        elif opening.startswith("$("):
+            self._substitution()
+        elif opening.startswith("${"):
+            self._parameter()
+        else:
+            if opening.startswith("$'") and not is_quoted:
+                self._doubts.append("$'…' is not the same in every shell")
+            self._plain()
+
+    def _uses(self, variable: str) -> None:
+        for command in self._commands:
+            used = programs.interpreters(command.words, command.word or "")
+            self._taken.extend((program, variable) for program in used)
+
+    def _substitution(self) -> None:
+        self._copy(2)
+        opened = len(self.out)
+        self._commands.append(Command())
+        self.script(")")
+        self._commands.pop()
+        self._commands[-1].add("$()")
+        if _CASE.search("".join(self.out[opened:])):
+            self._doubts.append("a `case` within $(…) is not looked through")
+
+    def _parameter(self) -> None:
+        found = _PARAMETER.match(self.text, self.at)
+        if found is not None:
+            self._keep(found[1])
+            self._uses(found[1])
+            self._add(len(found[0]))
+            self._enclosed("", "{", "}", "${…}", depth=1)
+        else:
+            self._enclosed("${", "{", "}", "${…}")
+
+    def _enclosed(self, begin: str, opening: str, closing: str, what: str, depth: int = 0) -> None:
+        """What is not looked through but for its end: there `${VAR}` is the one form that does no harm."""
+        depth += begin.count(opening)
+        self._add(len(begin))
+        while self.at < len(self.text) and depth:
+            char = self.text[self.at]
+            token = self._token(Form.BARE)
+            if token:
+                if token == HOSTILE:
+                    self._dangers.append(f"NAME is within {what}, which some shells read as code of its own")
+                continue
+            if char in "'\"`\\":
+                self._doubts.append(f"quotes within {what} are not looked through")
+            depth += (char == opening) - (char == closing)
+            self._plain()
+
+    def _backticks(self, *, is_quoted: bool) -> None:
+        """As $(…), where the same text needs no backslashes of its own; as it is if there is nothing to replace."""
+        found = _BACKTICKS.match(self.text, self.at)
+        if found is None:
+            self._doubts.append("a ` is missing")
+            self._plain()
+            return
+        inner = re.sub(r"\\([\\`$\"])" if is_quoted else r"\\([\\`$])", r"\1", found[1])
+        whole, end, before, replaced = self.text, found.end(), len(self.out), set(self.replaced)
+        self.text, self.at = inner, 0
+        self.replaced.clear()
+        self._commands.append(Command())
+        self.script("")
+        self.end_command()
+        self._commands.pop()
+        self._commands[-1].add("$()")
+        inside = "".join(self.out[before:])
+        self.out[before:] = [f"$( {inside}\n)" if self.replaced else found[0]]
+        self.replaced |= replaced
+        self.text, self.at = whole, end
