@@ -1,8 +1,8 @@
 """The command line: `hostd run`, `check-config`, `metrics`, `events` and `import-vhostmd`.
 
-Exit codes are sysexits': 0 done, 64 wrong usage, 65, 66 and 73 a file that cannot be taken, read or written, 69 something
-needed is not there, 75 too much of libvirt is stuck (a supervisor should start hostd again), 78 wrong configuration.
-Each failure is one line on standard error that says where and what to do.
+Exit codes are sysexits': 0 done, 64 wrong usage, 65, 66 and 73 a file that cannot be taken, read or written, 69
+something needed is not there, 75 too much of libvirt is stuck (a supervisor should start hostd again), 78 wrong
+configuration. Each failure is one line on standard error that says where and what to do.
 """
 
 import argparse
@@ -209,8 +209,8 @@ def _add_import(commands: _Commands) -> None:
     takeover = commands.add_parser(
         "import-vhostmd",
         help="write a vhostmd.conf as hostd's [vhostmd]",
-        description="Writes what a vhostmd.conf says as hostd's [vhostmd], with what has to be looked at beside it and, in\n"
-        "short, on standard error. Takes the files of all releases, and what vhostmd itself would refuse.",
+        description="Writes what a vhostmd.conf says as hostd's [vhostmd], with what has to be looked at beside it\n"
+        "and, in short, on standard error. Takes the files of all releases, and what vhostmd itself would refuse.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

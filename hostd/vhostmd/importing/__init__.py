@@ -71,9 +71,10 @@ def _once(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
 
 
 def _head(path: Path) -> list[str]:
+    goes = "goes into /etc/virtwire/hostd.toml, and `hostd check-config` says whether all is well"
     return [
-        f"What {path} said to vhostmd, for hostd: it goes into /etc/virtwire/hostd.toml, and `hostd check-config` says"
-        " whether all is well. A table that is a comment has to be looked at before it may be one no more.",
+        f"What {path} said to vhostmd, for hostd: it {goes}.",
+        "A table that is a comment has to be looked at before it may be one no more.",
         "vhostmd's options -d, -p and -v have no counterpart: a supervisor starts hostd, and has its log.",
         "vhostmd's values end in a newline unless it is SUSE's; newline_in_values = true keeps that.",
     ]

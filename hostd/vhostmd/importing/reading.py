@@ -1,7 +1,7 @@
 """The XML of a vhostmd.conf as a tree that knows its lines. Nothing but the file itself is read.
 
-The entities that it declares itself are expanded. A DTD that it names is not fetched: an entity that is declared only
-there is noted as missing from the text. A file that expands beyond bounds is refused: by expat since its version 2.4.1 where
+The entities that it declares itself are expanded. A DTD that it names is not fetched: an entity declared only there is
+noted as missing from the text. A file that expands beyond bounds is refused: by expat (since its version 2.4.1) where
 entities multiply, and here by what they come to.
 """
 

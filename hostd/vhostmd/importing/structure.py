@@ -127,7 +127,7 @@ def _of_text(element: Element, rule: Rule) -> Iterator[tuple[int, str]]:
     for name in element.missing:
         is_read = not rule.children and element.tag not in _OWNER_OF_TEXT
         why = "its text is missing" if is_read else "nothing is made of it"
-        yield element.line, f"if no DTD declares the entity &{name}; — a DTD is not read here, so {why}"
+        yield element.line, f"unless its DTD declares &{name};, which is not read here: {why}"
 
 
 def _drift(root: Element, generation: Generation) -> Iterator[Remark]:
