@@ -75,5 +75,5 @@ def _of_other(best: str, metric: Definition) -> Iterable[Remark]:
     known = named(metric, best)
     why = known and difference(known, metric)
     if why:
-        text = f"{shown('/'.join(metric.names))} is a name of the set {best}, but {why}; this one is told in its place"
+        text = f"{shown('/'.join(metric.names))} is a name of the set {best}, but {why}; this one is for its place"
         yield Remark(metric.line, text, metric.key)
