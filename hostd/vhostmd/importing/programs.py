@@ -10,6 +10,7 @@ RESERVED = re.compile(r"if|then|elif|else|fi|while|until|do|done|esac|!|\{|\}|ti
 _WRAPPERS = re.compile("chrt|command|env|exec|ionice|nice|nohup|setsid|stdbuf|sudo|taskset|timeout")
 _OPTIONS_WITH_VALUES = frozenset({"-g", "-k", "-s", "-u"})  # of these
 _NAMING = re.compile("declare|export|getopts|local|read|readonly|typeset|unset")
+_NAMING_BY_OPTION = frozenset({"[", "printf", "test"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
 _REDIRECTIONS = frozenset("<>")
 
@@ -45,6 +46,8 @@ def of(words: Sequence[str]) -> str | None:
 def interpreters(words: Sequence[str], word: str) -> Iterator[str]:
     """Those among a command's words that may take the next one, of which `word` has been read, for program text."""
     is_variable = words[-1:] == ["-v"] and bool(_ASSIGNMENT.match(word))
+    if "-v" in words and _base(words[0]) in _NAMING_BY_OPTION:
+        yield words[0]
     for each in words:
         base = _base(each)
         if _INTERPRETERS.fullmatch(base) and not (is_variable and base.endswith("awk")):

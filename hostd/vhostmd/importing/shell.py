@@ -11,10 +11,11 @@ text of theirs, and no quoting here helps against that. Such places are `dangers
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hostd.vhostmd.importing import programs
+from hostd.vhostmd.importing.dangers import Dangers
 from hostd.vhostmd.importing.expansion import CONNECT, HOSTILE, VARIABLES, Form
 from hostd.vhostmd.importing.programs import Command
 
@@ -26,6 +27,7 @@ _ASSIGNED = re.compile(r"([A-Za-z_]\w*)\+?=")
 _REDIRECTION = re.compile(r"<<-?|[<>]+[&|]?")
 _COMMENT = re.compile(r"[^\n]*")
 _BACKTICKS = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_MOST_DEPTH = 50
 _CASE = re.compile(r"\bcase\b")
 
 
@@ -57,7 +59,7 @@ def rewritten(action: str, *, is_vm: bool, has_connect: bool) -> Rewritten:
         programs=frozenset(reader.programs),
         accidents=tuple(word for word in accidents if word not in reader.kept),
         kept=tuple(dict.fromkeys(reader.kept)),
-        dangers=tuple(dict.fromkeys(reader.all_dangers())) if reader.replaced else (),
+        dangers=tuple(dict.fromkeys(reader.dangers.all(text, reader.programs))) if reader.replaced else (),
     )
 
 
@@ -73,11 +75,9 @@ class _Reader:
         self.kept: list[str] = []
         self._tokens = tokens
         self._commands = [Command()]  # the innermost last
-        self._dangers: list[str] = []
-        self._doubts: list[str] = []  # dangers, if anything is replaced at all
-        self._carriers: set[str] = set()  # variables that a name was put into
-        self._taken: list[tuple[str, str]] = []  # by which program, which variable
-        self._has_name = self._is_bare = False
+        self.dangers = Dangers()
+        self._is_bare = False
+        self._depth = 0
         self._handlers: Mapping[str, Callable[[], None]] = {
             "\\": self._escape,
             "'": self._single,
@@ -94,6 +94,11 @@ class _Reader:
 
     def script(self, end: str) -> None:
         """Read up to a bare `end`, or all there is."""
+        self._depth += 1
+        self._script(end)
+        self._depth -= 1
+
+    def _script(self, end: str) -> None:
         while self.at < len(self.text):
             char = self.text[self.at]
             if end and char == end:
@@ -103,7 +108,7 @@ class _Reader:
             if not self._own_name() and not self._token(Form.UNQUOTED):
                 self._handlers.get(char, self._plain)()
         if end:
-            self._doubts.append(f"a {end} is missing")
+            self.dangers.doubt(f"a {end} is missing")
 
     def end_command(self) -> None:
         """What comes next is another command."""
@@ -112,20 +117,8 @@ class _Reader:
         program = programs.of(command.words)
         if program is not None:
             self.programs.add(program)
-        if command.words[:1] == ["read"]:
-            self._carriers.update(command.words[1:])
+        self.dangers.command(command)
         self._commands[-1] = Command()
-
-    def all_dangers(self) -> Iterator[str]:
-        """Why it has to be looked at: by what was seen on the way, and by what only the whole shows."""
-        yield from self._dangers
-        yield from self._doubts
-        if self._has_name:
-            for program in sorted(self.programs & programs.READING_PROGRAMS):
-                yield f"{program} runs what it is given, and NAME may get there"
-            for program, variable in self._taken:
-                if variable in self._carriers:
-                    yield f"{program} may take ${variable}, in which NAME is, for program text"
 
     def _copy(self, count: int) -> None:
         self.out.append(self.text[self.at : self.at + count])
@@ -145,26 +138,9 @@ class _Reader:
         self.replaced.add(token)
         self.out.append((Form.BARE if self._is_bare else form).written(token))
         if token == HOSTILE:
-            self._has_name = True
-            self._judge()
+            self.dangers.name(self._commands)
         self._commands[-1].add(token)
         return token
-
-    def _judge(self) -> None:
-        """Where does the value go?"""
-        innermost = self._commands[-1]
-        if innermost.words[-1:] == [">"]:
-            self._dangers.append("NAME is in the path of a file that is written")
-        if innermost.words[:1] == ["for"] and len(innermost.words) > 1:
-            self._carriers.add(innermost.words[1])
-        for command in self._commands:
-            assigned = _ASSIGNED.match(command.word or "")
-            if assigned:
-                self._carriers.add(assigned[1])
-            elif command.at_program:
-                self._dangers.append("NAME is in the name of the program that is run")
-            for program in programs.interpreters(command.words, command.word or ""):
-                self._dangers.append(f"{program} may take NAME for program text of its own")
 
     def _own_name(self) -> bool:
         """A variable's name where one is made: it is left alone, as it is where the variable is used."""
@@ -195,9 +171,16 @@ class _Reader:
         self.end_command()
         self._copy(1)
 
+    def _is_too_deep(self) -> bool:
+        if self._depth < _MOST_DEPTH:
+            return False
+        self.dangers.doubt("it is nested too deep to be looked through")
+        return True
+
     def _subshell(self) -> None:
         self._separator()
-        self.script(")")
+        if not self._is_too_deep():
+            self.script(")")
 
     def _number_sign(self) -> None:
         if self._commands[-1].word is not None:
@@ -214,7 +197,7 @@ class _Reader:
         self._commands[-1].words.append(found[0][0])
         if found[0].startswith("<<"):
             self._is_bare = True
-            self._doubts.append("a here-document is not looked through: see that its end is not in quotes")
+            self.dangers.doubt("a here-document is not looked through: see that its end is not in quotes")
         self._copy(len(found[0]))
 
     def _escape(self) -> None:
@@ -235,7 +218,7 @@ class _Reader:
                 return
             if not self._token(Form.SINGLE):
                 self._plain()
-        self._doubts.append("a ' is missing")
+        self.dangers.doubt("a ' is missing")
 
     def _double(self) -> None:
         self._commands[-1].add("")
@@ -247,7 +230,7 @@ class _Reader:
                 return
             if not self._token(Form.DOUBLE):
                 self._in_double(char)
-        self._doubts.append('a " is missing')
+        self.dangers.doubt('a " is missing')
 
     def _in_double(self, char: str) -> None:
         if char == "$":
@@ -264,25 +247,20 @@ class _Reader:
         found = _VARIABLE.match(self.text, self.at)
         if found:
             self._keep(found[1])
-            self._uses(found[1])
+            self.dangers.variable(found[1], self._commands)
             self._add(len(found[0]))
             return
         opening = self.text[self.at : self.at + 3]
         if opening.startswith("$(("):
             self._enclosed("$((", "(", ")", "arithmetic")
-        elif opening.startswith("$("):
+        elif opening.startswith("$(") and not self._is_too_deep():
             self._substitution()
         elif opening.startswith("${"):
             self._parameter()
         else:
             if opening.startswith("$'") and not is_quoted:
-                self._doubts.append("$'…' is not the same in every shell")
+                self.dangers.doubt("$'…' is not the same in every shell")
             self._plain()
-
-    def _uses(self, variable: str) -> None:
-        for command in self._commands:
-            used = programs.interpreters(command.words, command.word or "")
-            self._taken.extend((program, variable) for program in used)
 
     def _substitution(self) -> None:
         self._copy(2)
@@ -292,13 +270,13 @@ class _Reader:
         self._commands.pop()
         self._commands[-1].add("$()")
         if _CASE.search("".join(self.out[opened:])):
-            self._doubts.append("a `case` within $(…) is not looked through")
+            self.dangers.doubt("a `case` within $(…) is not looked through")
 
     def _parameter(self) -> None:
         found = _PARAMETER.match(self.text, self.at)
         if found is not None:
             self._keep(found[1])
-            self._uses(found[1])
+            self.dangers.variable(found[1], self._commands)
             self._add(len(found[0]))
             self._enclosed("", "{", "}", "${…}", depth=1)
         else:
@@ -313,18 +291,18 @@ class _Reader:
             token = self._token(Form.BARE)
             if token:
                 if token == HOSTILE:
-                    self._dangers.append(f"NAME is within {what}, which some shells read as code of its own")
+                    self.dangers.certain(f"NAME is within {what}, which some shells read as code of its own")
                 continue
             if char in "'\"`\\":
-                self._doubts.append(f"quotes within {what} are not looked through")
+                self.dangers.doubt(f"quotes within {what} are not looked through")
             depth += (char == opening) - (char == closing)
             self._plain()
 
     def _backticks(self, *, is_quoted: bool) -> None:
         """As $(…), where the same text needs no backslashes of its own; as it is if there is nothing to replace."""
-        found = _BACKTICKS.match(self.text, self.at)
+        found = None if self._is_too_deep() else _BACKTICKS.match(self.text, self.at)
         if found is None:
-            self._doubts.append("a ` is missing")
+            self.dangers.doubt("a ` is missing")
             self._plain()
             return
         inner = re.sub(r"\\([\\`$\"])" if is_quoted else r"\\([\\`$])", r"\1", found[1])

@@ -368,7 +368,8 @@ def test_the_pages_that_two_sets_count_in_their_own_way_are_told_apart_by_what_i
 
 
 def test_families_that_stand_for_others_metrics_are_there() -> None:
-    there = {metric.name for scope in (*WORLD_SCOPES, *DOMAIN_SCOPES) for metric in scope.metrics}
+    scopes: tuple[Any, ...] = (*WORLD_SCOPES, *DOMAIN_SCOPES)
+    there = {metric.name for scope in scopes for metric in scope.metrics}
     assert {known.metric for rows in SETS.values() for known in rows if known.metric} <= there
 
 

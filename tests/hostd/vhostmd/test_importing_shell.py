@@ -229,6 +229,14 @@ DANGERS = [
     ("echo 'NAME", "a ' is missing"),
     ("echo $(case NAME in a) echo 1;; esac)", "a `case` within $(…)"),
     ("echo $'NAME'", "is not the same in every shell"),
+    ("n=NAME; $n --metrics", "the shell may take $n"),
+    ("f() { $1; }; f NAME", "$1 is (in) the name of a program"),
+    ("n=NAME; echo $((n + 1))", "arithmetic may take $n"),
+    ("n=NAME; m=$n; echo ${x[m]}", "arithmetic may take $m"),
+    ("[ -v NAME ]", "[ may take NAME"),
+    ("echo NAME " + "(" * 4000, "it is nested too deep"),
+    ("echo NAME " + "$(" * 4000, "it is nested too deep"),
+    ('echo NAME "' + '"$(' * 4000, "it is nested too deep"),
 ]
 
 
@@ -247,6 +255,7 @@ def test_where_a_name_may_be_code_of_another_program_that_is_said(action: str, d
         "awk '/VMID/' /proc/stat",
         "sudo -u qemu virsh dominfo NAME",
         "timeout 5 virsh dominfo NAME",
+        "kib=$(virsh dominfo NAME | awk '/^Max/ {print $3}'); echo $((kib / 1024))",
         "if virsh domstate NAME | grep -q running; then echo 1; else echo 0; fi",
     ],
 )
