@@ -76,6 +76,7 @@ def _head(path: Path) -> list[str]:
         f"What {path} said to vhostmd, for hostd: it {goes}.",
         "A table that is a comment has to be looked at before it may be one no more.",
         "vhostmd's options -d, -p and -v have no counterpart: a supervisor starts hostd, and has its log.",
+        "A program has 5 s, unless its timeout_seconds says otherwise; vhostmd waited for ever.",
         "vhostmd's values end in a newline unless it is SUSE's; newline_in_values = true keeps that.",
     ]
 
@@ -101,11 +102,18 @@ def _of_doctype(source: Source, path: Path) -> Iterator[Remark]:
     if ":" in doctype.system_id.partition("/")[0]:
         yield Remark(doctype.line, f"the DTD {shown(doctype.system_id)} is not fetched", is_loud=False)
         return
-    if "\0" in doctype.system_id or not (path.parent / doctype.system_id).exists():
+    if not _is_there(path.parent / doctype.system_id):
         yield Remark(doctype.line, f"{REFUSES}: its DTD {shown(doctype.system_id)} is not there; none is needed here")
     if doctype.system_id.rpartition("/")[2] != "vhostmd.dtd":
         text = f"its DTD is {shown(doctype.system_id)}, which may allow more than vhostmd's own; it is not read here"
         yield Remark(doctype.line, text, is_loud=False)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # as of a name that is too long
+        return False
 
 
 def _of_generations(source: Source) -> Iterator[Remark]:

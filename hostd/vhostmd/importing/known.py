@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hostd.vhostmd.importing.definitions import Definition
+from hostd.vhostmd.importing.remark import shown
 from hostd.vhostmd.importing.shell import rewritten
 
 
@@ -97,7 +98,7 @@ def difference(known: Known, metric: Definition) -> str | None:
         return "its action does not look like what the name says"
     runs = rewritten(metric.action, is_vm=metric.context == "vm", has_connect=False).programs
     others = {program for program in runs if not ("$" in program or _ORDINARY.fullmatch(program))}
-    return f"its action runs {min(others)}, which may do anything" if others else None
+    return f"its action runs {shown(min(others))}, which may do anything" if others else None
 
 
 def named(metric: Definition, name_of_set: str) -> Known | None:

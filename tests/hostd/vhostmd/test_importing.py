@@ -92,6 +92,7 @@ MATRIX: list[tuple[str, str, int, str, dict[str, Any]]] = [
     ('SYSTEM "vhostmd.dtd"', "", 2, f"{REFUSES}no DOCTYPE names a DTD", {}),
     ('"vhostmd.dtd"', '"other.dtd"', 2, f"{REFUSES}its DTD 'other.dtd' is not there; none is needed here", {}),
     ('"vhostmd.dtd"', '"/none/vhostmd.dtd"', 2, f"{REFUSES}its DTD '/none/vhostmd.dtd' is not there", {}),
+    ('"vhostmd.dtd"', f'"{"a/" * 9000}vhostmd.dtd"', 2, f"{REFUSES}its DTD 'a/a/a/", {}),
     ('"vhostmd.dtd"', '"http://a/vhostmd.dtd"', 2, "the DTD 'http://a/vhostmd.dtd' is not fetched", {}),
     # elements and attributes
     ("<globals>\n", "<globals>\n<log/>\n", 5, f"{REFUSES}<globals> has no <log> in vhostmd's DTD; nothing is made", {}),
@@ -325,7 +326,7 @@ def test_what_a_subset_will_be_told_in_addition_is_said(conf: Path) -> None:
     ("kind", "action", "why"),
     [
         ("uint64", "/usr/local/bin/clock", "its action does not look like what the name says"),
-        ("uint64", "date +%s; /usr/local/bin/notify", "its action runs notify, which may do anything"),
+        ("uint64", "date +%s; /usr/local/bin/notify", "its action runs 'notify', which may do anything"),
         ("string", "date +%s", "its type is string, and the set's uint64"),
     ],
 )
