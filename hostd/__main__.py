@@ -1,8 +1,8 @@
-"""The command line: `hostd run`, `hostd check-config`, `hostd metrics`, `hostd events`.
+"""The command line: `hostd run`, `check-config`, `metrics`, `events` and `import-vhostmd`.
 
-Exit codes are sysexits': 0 done, 64 wrong usage, 69 something needed is not there, 75 too much of libvirt is stuck (a
-supervisor should start hostd again), 78 wrong configuration. Each failure is one line on standard error that says where
-and what to do.
+Exit codes are sysexits': 0 done, 64 wrong usage, 65, 66 and 73 a file that cannot be taken, read or written, 69
+something needed is not there, 75 too much of libvirt is stuck (a supervisor should start hostd again), 78 wrong
+configuration. Each failure is one line on standard error that says where and what to do.
 """
 
 import argparse
@@ -22,13 +22,16 @@ from hostd.history import reading
 from hostd.http.server import CannotListen
 from hostd.hypervisor import HypervisorError, TooManyStuck, WrongUri
 from hostd.settings import Settings
-from hostd.vhostmd import custom
+from hostd.vhostmd import custom, importing
 
 _EXIT_CODES = """\
 exit codes:
    0  done
   64  wrong usage
+  65  what is to be imported is no vhostmd.conf: not well-formed, or about something else
+  66  what is to be imported cannot be read
   69  something needed is not there: the address to listen on, the history, libvirt for `metrics`
+  73  --output is there already, or cannot be written
   75  too many calls to libvirt never returned; start hostd again
   78  wrong configuration
 """
@@ -98,6 +101,32 @@ def check_config(options: argparse.Namespace) -> int:
     return os.EX_OK
 
 
+def import_vhostmd(options: argparse.Namespace) -> int:
+    """`hostd import-vhostmd`: everything is in the file's comments; what has to be looked at is said here, too."""
+    started = importing.Started(connect=options.connect, user=options.user)
+    try:
+        imported = importing.imported(options.file, options.file.read_bytes(), started)
+    except OSError as error:
+        return _fail(f"{options.file}: {error.strerror}; name a vhostmd.conf that can be read", os.EX_NOINPUT)
+    except importing.NotVhostmdError as error:
+        return _fail(str(error), os.EX_DATAERR)
+    try:
+        _put(imported.toml, options.output)
+    except OSError as error:
+        return _fail(f"{options.output}: {error.strerror}; name a file that is not there yet", os.EX_CANTCREAT)
+    for remark in imported.loud:
+        _say(f"{options.file}:{remark.line or 1}: {remark.text}")
+    return os.EX_OK
+
+
+def _put(text: str, path: Path | None) -> None:
+    if path is None:
+        sys.stdout.buffer.write(text.encode())
+        return
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     path: Path | None = options.config
     if path is None and DEFAULT_CONFIG.exists():
@@ -116,8 +145,12 @@ def _innermost(error: Exception) -> Exception:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"hostd: {message}", file=sys.stderr)  # noqa: T201 - before, or instead of, the log
+    _say(message)
     return code
+
+
+def _say(message: str) -> None:
+    print(f"hostd: {message}", file=sys.stderr)  # noqa: T201 - before, or instead of, the log
 
 
 class _Parser(argparse.ArgumentParser):
@@ -175,6 +208,27 @@ def _add_others(commands: _Commands) -> None:
         "--format", choices=sorted(reading.FORMS), default="table", help="for people (default), or one object a line"
     )
     listing.set_defaults(command=events)
+    _add_import(commands)
+
+
+def _add_import(commands: _Commands) -> None:
+    takeover = commands.add_parser(
+        "import-vhostmd",
+        help="write a vhostmd.conf as hostd's [vhostmd]",
+        description="Writes what a vhostmd.conf says as hostd's [vhostmd], with what has to be looked at beside it\n"
+        "and, in short, on standard error. Takes the files of all releases, and what vhostmd itself would refuse.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    takeover.add_argument("file", type=Path, metavar="FILE", help="as /etc/vhostmd/vhostmd.conf")
+    takeover.add_argument(
+        "--output", type=Path, metavar="FILE", help="write it there, which must not be there yet (default: print it)"
+    )
+    takeover.add_argument(
+        "--connect", "-c", metavar="URI", help="as vhostmd was started with; CONNECT is nothing without"
+    )
+    takeover.add_argument("--user", "-u", default="", help="as vhostmd was started with; who runs the programs")
+    takeover.set_defaults(command=import_vhostmd)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
