@@ -5,6 +5,7 @@ that is gone leaves nothing behind.
 """
 
 import platform
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
@@ -12,6 +13,9 @@ from prometheus_client.process_collector import ProcessCollector
 import hostd
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # in the text format they would be a second family beside every counter
+
+Counts: TypeAlias = Counter
+"""For those who are handed one."""
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)

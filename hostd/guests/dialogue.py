@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hostd import telemetry
+from hostd.channels.mentions import Kind, Mentions
 from hostd.guests.budget import Budget
 from hostd.guests.labels import Labels
-from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Circumstances, Patience, silent_seconds
 from hostd.guests.telling import metrics_for
 from hostd.history.taking import Mark

@@ -41,6 +41,7 @@ class Wanted:
     """Which domains are looked at, which devices of theirs, and what for."""
 
     channel_name: str = ""
+    vhostmd_channel_name: str = ""
     serial_aliases: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
     domains: Selection = EVERYTHING
@@ -168,6 +169,7 @@ def _facts(each: _Binding, wanted: Wanted) -> DomainFacts:
         title=description.title,
         memory_maximum_bytes=description.memory_maximum_bytes,
         channel=description.channel if is_active else None,
+        vhostmd_channel=description.vhostmd_channel if is_active else None,
         vsock_cid=description.vsock_cid if is_active else None,
         hardware=description.hardware,
         metadata=labels.metadata,
@@ -181,6 +183,7 @@ def _description(each: _Binding, wanted: Wanted) -> Description:
         return describe(
             each.XMLDesc(),
             channel_name=wanted.channel_name,
+            vhostmd_channel_name=wanted.vhostmd_channel_name,
             serial_aliases=wanted.serial_aliases,
             rules=wanted.rules,
             devices=wanted.devices,
