@@ -202,3 +202,30 @@ HISTORY_COMMIT_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
     registry=REGISTRY,
 )
+
+VHOSTMD_CHANNELS = Gauge(
+    "hostd_vhostmd_channels",
+    "Domains' channels of vhostmd that hostd has open, and answers requests on.",
+    ["connection"],
+    registry=REGISTRY,
+)
+VHOSTMD_CONNECTS = Counter(
+    "hostd_vhostmd_connects",
+    "Attempts to open a domain's channel of vhostmd by what came of them; occupied: end vhostmd.",
+    ["connection", "outcome"],
+    registry=REGISTRY,
+)
+VHOSTMD_REQUESTS = Counter(
+    "hostd_vhostmd_requests",
+    "Requests that guests made as of vhostmd by what came of them: answered; too_long or malformed (the document could "
+    "not be sent, an empty one was); invalid or overlong (refused); unread (nobody took the answer in time, and the "
+    "channel was opened anew so that nobody will later); forgotten (begun and not gone on with).",
+    ["connection", "result"],
+    registry=REGISTRY,
+)
+VHOSTMD_HELD_BACK = Counter(
+    "hostd_vhostmd_held_back",
+    "Times that a guest waited: pace (it had an answer a moment ago) or reads (its bytes came in too small pieces).",
+    ["connection", "reason"],
+    registry=REGISTRY,
+)

@@ -20,7 +20,6 @@ from hostd.guests.telling import metrics_for
 from hostd.history.taking import Mark
 from hostd.model import changes
 from hostd.model.notice import pending
-from hostd.model.stats import DomainState
 from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol.backoff import Backoff
@@ -330,7 +329,7 @@ class Dialogue:
             return Circumstances(is_running=False, is_open_in_guest=None)
         channel = domain.facts.channel
         return Circumstances(
-            is_running=domain.facts.state in (DomainState.RUNNING, DomainState.BLOCKED),
+            is_running=domain.is_running,
             is_open_in_guest=None if channel is None else channel.is_open_in_guest,
         )
 

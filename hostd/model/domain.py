@@ -104,3 +104,8 @@ class Domain:
     def is_active(self) -> bool:
         """Whether it has a running hypervisor process, paused or not."""
         return self.facts.id is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether time goes by for its guest."""
+        return self.facts.state in (DomainState.RUNNING, DomainState.BLOCKED)
