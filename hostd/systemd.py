@@ -41,7 +41,8 @@ class Supervisor:
         self._socket: socket.socket | None = None
         if address is not None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        telemetry.KEPT_SOCKETS.set(len(self._kept))
+        if address is not None or handed:  # one who keeps nothing says nothing of what another keeps
+            telemetry.KEPT_SOCKETS.set(len(self._kept))
 
     def tell(self, **fields: object) -> bool:
         """Say this of hostd, as in `tell(READY=1, STATUS="…")`; whether it has gone out."""

@@ -5,6 +5,7 @@ that is gone leaves nothing behind.
 """
 
 import platform
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
@@ -12,6 +13,9 @@ from prometheus_client.process_collector import ProcessCollector
 import hostd
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # in the text format they would be a second family beside every counter
+
+Counts: TypeAlias = Counter
+"""For those who are handed one."""
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
@@ -250,5 +254,32 @@ VHOSTMD_PROGRAM_SECONDS = Histogram(
     "How long programs of vhostmd.metric ran, to their end or until they were killed.",
     ["metric"],
     buckets=(0.01, 0.05, 0.25, 1.0, 5.0, 30.0),
+    registry=REGISTRY,
+)
+
+VHOSTMD_CHANNELS = Gauge(
+    "hostd_vhostmd_channels",
+    "Domains' channels of vhostmd that hostd has open, and answers requests on.",
+    ["connection"],
+    registry=REGISTRY,
+)
+VHOSTMD_CONNECTS = Counter(
+    "hostd_vhostmd_connects",
+    "Attempts to open a domain's channel of vhostmd by what came of them; occupied: end vhostmd.",
+    ["connection", "outcome"],
+    registry=REGISTRY,
+)
+VHOSTMD_REQUESTS = Counter(
+    "hostd_vhostmd_requests",
+    "Requests that guests made as of vhostmd by what came of them: answered; too_long or malformed (the document could "
+    "not be sent, an empty one was); invalid or overlong (refused); unread (nobody took the answer in time, and the "
+    "channel was opened anew so that nobody will later); forgotten (begun and not gone on with).",
+    ["connection", "result"],
+    registry=REGISTRY,
+)
+VHOSTMD_HELD_BACK = Counter(
+    "hostd_vhostmd_held_back",
+    "Times that a guest waited: pace (it had an answer a moment ago) or reads (its bytes came in too small pieces).",
+    ["connection", "reason"],
     registry=REGISTRY,
 )

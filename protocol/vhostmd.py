@@ -81,6 +81,11 @@ class Requests:
         self._held = held
         return None
 
+    def forget(self) -> bool:
+        """Forget the beginning of a request that came and was not gone on with; whether there was any."""
+        had, self._held = bool(self._held), b""
+        return had
+
 
 def document(metrics: Iterable[Metric], style: Style = Style.VHOSTMD) -> bytes:
     """The document with these metrics in this order. As an answer over virtio it needs another newline at its end."""

@@ -7,6 +7,7 @@ to, and who is neither the domain's QEMU nor, where that cannot be told, plausib
 import asyncio
 import errno
 import hashlib
+import logging
 import os
 import select
 import socket
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from hostd import telemetry
 from hostd.channels import peer
+from hostd.hypervisor.process import pid_file, pid_folder
+from hostd.model.world import World
 from hostd.systemd import Supervisor
 
 ACCEPT_SECONDS = 5.0  # QEMU takes a connection up within milliseconds, also while its domain is paused
@@ -70,6 +73,8 @@ class Line:
     connection: str = ""
     pid_file: Path | None = None  # where libvirt writes which process its QEMU is, if that is to be checked
     checks_peer: bool = True
+    connects: telemetry.Counts = telemetry.GUEST_CONNECTS  # attempts, by connection and outcome
+    other: str = "the other"  # who is asked to end where somebody else is connected
     supervisor: Supervisor = field(default_factory=Supervisor)
 
     @property
@@ -106,7 +111,7 @@ class Line:
             outcome = error.outcome
             raise
         finally:
-            telemetry.GUEST_CONNECTS.labels(self.connection, outcome.value).inc()
+            self.connects.labels(self.connection, outcome.value).inc()
         return channel
 
     def _kept_one(self) -> socket.socket | None:
@@ -182,7 +187,7 @@ class Line:
             if holder is not None:
                 whose = "this hostd itself, through another [[connection]]," if holder.pid == os.getpid() else holder
                 raise NotOpened(
-                    Outcome.OCCUPIED, f"{whose} is connected, and QEMU takes one at a time; end the other"
+                    Outcome.OCCUPIED, f"{whose} is connected, and QEMU takes one at a time; end {self.other}"
                 ) from None
             raise NotOpened(
                 Outcome.NOT_ACCEPTED,
@@ -196,6 +201,23 @@ class Line:
         with suppress(OSError):
             channel.shutdown(socket.SHUT_RDWR)
         self.supervisor.forget(self.name)
+
+
+def line_to(world: World, uuid: str, path: str) -> Line:
+    """The line to that domain's socket at `path`, by what is known of the domain."""
+    folder = pid_folder(world.connection.uri)
+    return Line(
+        path=path,
+        uuid=uuid,
+        connection=world.connection.name,
+        pid_file=None if folder is None else pid_file(folder, world.domains[uuid].name),
+    )
+
+
+def level_of(error: Exception) -> int:
+    """How loud the log is: an operator has to see a socket that hostd may not open; that a domain went is ordinary."""
+    is_ordinary = isinstance(error, NotOpened) and error.outcome in (Outcome.ABSENT, Outcome.REFUSED)
+    return logging.INFO if is_ordinary else logging.WARNING
 
 
 def prefix_of(connection: str) -> str:

@@ -5,13 +5,16 @@ at a time: whoever comes second waits there unseen. The kernel's socket diagnost
 and who the first is.
 """
 
+import itertools
 import os
 import socket
 import struct
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fcntl import ioctl
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -30,6 +33,7 @@ _UNIX_DIAG_PEER = 2
 _NO_COOKIE = 0xFFFF_FFFF
 _ANSWER_BYTES = 8192
 _CONNECTED = "03"  # SS_CONNECTED, as /proc/net/unix writes it
+_INT = struct.Struct("=i")
 _FIELDS = 8  # of a line of it: number, references, protocol, flags, type, state, inode, path
 
 
@@ -58,6 +62,12 @@ def is_accepted(channel: socket.socket) -> bool | None:
     return None
 
 
+def is_taken(channel: socket.socket) -> bool:
+    """Whether the other side has read all that was sent to it."""
+    held = ioctl(channel.fileno(), termios.TIOCOUTQ, bytes(_INT.size))  # SIOCOUTQ: 0 once it has, and not its bytes
+    return bool(_INT.unpack(held) == (0,))
+
+
 def holder_of(path: str) -> Process | None:
     """Whose connection to the socket at `path` is taken up; None if there is none or nobody says. Takes its time."""
     with suppress(OSError, struct.error):
@@ -75,15 +85,21 @@ def _taken_up_at(path: str) -> Iterator[int]:
             yield int(fields[6])
 
 
+_known: set[str] = set()
+"""Who had a channel is looked at first: as a rule it has the others too, as vhostmd does."""
+
+
 def _whose(links: set[str]) -> Process | None:
     looks = 0
-    for folder in PROC.glob("[0-9]*"):
+    for folder in itertools.chain(map(PROC.joinpath, tuple(_known)), PROC.glob("[0-9]*")):
         with suppress(OSError):
             for file in (folder / "fd").iterdir():
                 looks += 1
                 if looks > MAX_LOOKS:
                     return None
                 if str(file.readlink()) in links:
+                    _known.clear()
+                    _known.add(folder.name)
                     return Process(int(folder.name), (folder / "comm").read_text().rstrip("\n"))
     return None
 

@@ -12,15 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hostd import telemetry
+from hostd.channels.mentions import Kind, Mentions
 from hostd.guests.budget import Budget
 from hostd.guests.labels import Labels
-from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Circumstances, Patience, silent_seconds
 from hostd.guests.telling import metrics_for
 from hostd.history.taking import Mark
 from hostd.model import changes
 from hostd.model.notice import pending
-from hostd.model.stats import DomainState
 from hostd.settings import GuestSettings
 from hostd.store import Store
 from protocol.backoff import Backoff
@@ -330,7 +329,7 @@ class Dialogue:
             return Circumstances(is_running=False, is_open_in_guest=None)
         channel = domain.facts.channel
         return Circumstances(
-            is_running=domain.facts.state in (DomainState.RUNNING, DomainState.BLOCKED),
+            is_running=domain.is_running,
             is_open_in_guest=None if channel is None else channel.is_open_in_guest,
         )
 

@@ -1,50 +1,39 @@
-"""Which guests are attended to: one task for every active domain that has our channel, made from the World alone.
-
-What should be is worked out anew each time that libvirt has said who there is, so an event that was missed is made good
-by the next listing; a domain that was started anew has another socket, and so another task. A domain that migrates to
-us is attended to as soon as its QEMU listens, while it still stands still: its guest then never sees the host go away.
-"""
+"""Which guests have a session: every active domain that has our channel; and which of them is told of something."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NoReturn
 
 from hostd import telemetry
-from hostd.channels.line import Line, name_of, prefix_of
+from hostd.channels.attendance import WHO_IS_THERE, Attendance, paths
+from hostd.channels.line import Line, line_to, name_of, prefix_of
 from hostd.guests.session import Conduct, Post, attend
-from hostd.hypervisor.process import pid_file, pid_folder
 from hostd.model import changes
 from hostd.model.world import World
 from hostd.settings import GuestSettings
 from hostd.systemd import Supervisor
 
-WHO_IS_THERE = (changes.DomainsListed, changes.DomainDescribed, changes.DomainGone)
-"""What may change who is attended to; guests' reports, which are most of what happens, do not."""
-MOST_AT_ONCE = 20  # sessions that begin before others have their turn on the loop
-
 
 async def keep(post: Post, supervisor: Supervisor) -> NoReturn:
     """Run for ever: begin and end sessions as domains come, go and move their channels."""
     store = post.store
-    attended: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by UUID: the socket's path, who attends
     conducts: dict[str, Conduct] = {}  # of all domains that there are, attended to or not
     before = store.world
     async with asyncio.TaskGroup() as group:
+        attendance = Attendance(group, "guest")
         try:
             async for world in store.worlds(*WHO_IS_THERE):
                 wanted = _wanted(world)
                 for uuid in conducts.keys() - world.domains.keys():
                     del conducts[uuid]
-                for uuid in [u for u, (path, _) in attended.items() if wanted.get(u) != path]:
-                    attended.pop(uuid)[1].cancel()
+                for uuid in attendance.end(wanted):
                     store.tell(changes.GuestLost(uuid=uuid, is_retried=False))
-                for number, uuid in enumerate(sorted(wanted.keys() - attended.keys()), start=1):
-                    line = _line(world, uuid, post.settings, supervisor)
+                async for uuid in attendance.missing(wanted):
                     conduct = conducts.setdefault(uuid, Conduct(post, uuid))
-                    attended[uuid] = (line.path, group.create_task(attend(post, line, conduct), name=f"guest {uuid}"))
-                    if number % MOST_AT_ONCE == 0:
-                        await asyncio.sleep(0)
-                telemetry.GUEST_CHANNELS.labels(world.connection.name).set(len(attended))
+                    line = _line(world, uuid, post.settings, supervisor)
+                    attendance.begin(uuid, line.path, attend(post, line, conduct))
+                telemetry.GUEST_CHANNELS.labels(world.connection.name).set(len(attendance))
                 _let_go(world, wanted, supervisor)
                 for uuid in _altered(before, world, wanted):
                     post.sessions.wake(uuid)
@@ -55,12 +44,7 @@ async def keep(post: Post, supervisor: Supervisor) -> NoReturn:
 
 
 def _wanted(world: World) -> Mapping[str, str]:
-    """The paths of their channels, by UUID: looked at for all domains whenever one is described, so kept cheap."""
-    return {
-        domain.uuid: domain.facts.channel.path
-        for domain in world.domains.values()
-        if domain.is_active and domain.facts.channel is not None
-    }
+    return paths(world, lambda facts: facts.channel)
 
 
 def _altered(before: World, after: World, wanted: Iterable[str]) -> Iterator[str]:
@@ -72,16 +56,9 @@ def _altered(before: World, after: World, wanted: Iterable[str]) -> Iterator[str
 
 
 def _line(world: World, uuid: str, settings: GuestSettings, supervisor: Supervisor) -> Line:
-    domain, folder = world.domains[uuid], pid_folder(world.connection.uri)
-    assert domain.facts.channel is not None
-    return Line(
-        path=domain.facts.channel.path,
-        uuid=uuid,
-        connection=world.connection.name,
-        pid_file=None if folder is None else pid_file(folder, domain.name),
-        checks_peer=settings.check_peer,
-        supervisor=supervisor,
-    )
+    channel = world.domains[uuid].facts.channel
+    assert channel is not None
+    return replace(line_to(world, uuid, channel.path), checks_peer=settings.check_peer, supervisor=supervisor)
 
 
 def _let_go(world: World, wanted: Mapping[str, str], supervisor: Supervisor) -> None:

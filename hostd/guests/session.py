@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from hostd import telemetry
-from hostd.channels.line import NotOpened, Outcome
+from hostd.channels.line import level_of
+from hostd.channels.mentions import Kind, Mentions
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, Happened, patience_with
 from hostd.guests.labels import Allowance, Labels
-from hostd.guests.mentions import Kind, Mentions
 from hostd.guests.patience import Greetings, LineDown, Patience, Unheard
 from hostd.guests.waking import Sessions
 from hostd.guests.wire import Wire
@@ -79,7 +79,7 @@ class Conduct:
     def __init__(self, post: Post, uuid: str) -> None:
         self.budget = Budget()
         self.labels = Labels(post.allowance, post.settings.max_series_per_guest)
-        self.mentions = Mentions(uuid)
+        self.mentions = Mentions(f"guest {uuid}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +136,10 @@ async def _once(post: Post, way: Way, standing: Standing, told: str) -> str:
 
 
 def _tell_of(error: Exception, way: Way, mentions: Mentions, told: str) -> str:
-    """Once a reason: an operator has to see a socket that hostd may not open. That a domain went away is ordinary."""
+    """Once a reason."""
     why = str(error)
     if why != told:
-        is_ordinary = isinstance(error, NotOpened) and error.outcome in (Outcome.ABSENT, Outcome.REFUSED)
-        level = logging.INFO if is_ordinary else logging.WARNING
-        mentions.say(_log, level, Kind.OPENING, f"channel {way.path}: {why}", _now())
+        mentions.say(_log, level_of(error), Kind.OPENING, f"channel {way.path}: {why}", _now())
     return why
 
 

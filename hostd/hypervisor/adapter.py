@@ -55,13 +55,14 @@ MOST_STUCK = 16  # of libvirtd's 20 workers (max_workers); some have to be left 
 
 
 class LibvirtAdapter:
-    """One libvirt; `channel_name` is the channel whose path domains are described with, `rules` make their labels."""
+    """One libvirt; the named channels are those whose paths domains are described with, `rules` make their labels."""
 
     def __init__(
         self,
         settings: ConnectionSettings,
         *,
         channel_name: str,
+        vhostmd_channel_name: str = "",
         serial_aliases: tuple[str, ...] = (),
         sampling: SamplingSettings,
         storage: StorageSettings,
@@ -74,6 +75,7 @@ class LibvirtAdapter:
         self._wanted = Wanted(
             # a socket of another machine cannot be opened here
             channel_name="" if self._is_remote else channel_name,
+            vhostmd_channel_name="" if self._is_remote else vhostmd_channel_name,
             serial_aliases=() if self._is_remote else serial_aliases,
             rules=rules,
             domains=Selection(include=settings.include, exclude=settings.exclude),

@@ -1,6 +1,6 @@
 """A domain's XML to what hostd tells of it: pure. `devices` and `metadata` read their parts of it.
 
-The path of our channel's socket is taken from the *live* XML and from nowhere else: libvirt has moved it between
+The paths of channels' sockets are taken from the *live* XML and from nowhere else: libvirt has moved it between
 releases, cuts long names in it, and gives it a new number at every start.
 """
 
@@ -28,6 +28,7 @@ class Description:
     memory_maximum_bytes: int | None = None
     vcpus: int | None = None
     channel: Channel | None = None
+    vhostmd_channel: Channel | None = None
     vsock_cid: int | None = None
     hardware: Hardware = field(default_factory=Hardware)
     labels: Labels = field(default_factory=lambda: Labels(managers={}))
@@ -65,6 +66,7 @@ def describe(
     xml: str,
     *,
     channel_name: str,
+    vhostmd_channel_name: str = "",
     serial_aliases: Sequence[str] = (),
     rules: Rules = Rules(),  # noqa: B008 - frozen
     devices: Devices = ALL_DEVICES,
@@ -93,6 +95,7 @@ def describe(
         memory_maximum_bytes=_memory(domain.find("memory")),
         vcpus=_vcpus(domain.find("vcpu")),
         channel=_channel(domain, channel_name) or _serial(domain, serial_aliases),
+        vhostmd_channel=_channel(domain, vhostmd_channel_name),
         vsock_cid=_vsock_cid(domain),
         hardware=hardware_of(domain, devices),
         labels=labels_of(domain, rules),
@@ -121,6 +124,8 @@ def _vsock_cid(domain: ET.Element) -> int | None:
 
 
 def _channel(domain: ET.Element, name: str) -> Channel | None:
+    if not name:
+        return None
     for channel in domain.iterfind("devices/channel[@type='unix']"):
         source, target = channel.find("source"), channel.find("target")
         if source is None or target is None or target.get("name") != name:

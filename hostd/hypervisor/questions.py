@@ -41,6 +41,7 @@ class Wanted:
     """Which domains are looked at, which devices of theirs, and what for."""
 
     channel_name: str = ""
+    vhostmd_channel_name: str = ""
     serial_aliases: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
     domains: Selection = EVERYTHING
@@ -169,6 +170,7 @@ def _facts(each: _Binding, wanted: Wanted) -> DomainFacts:
         memory_maximum_bytes=description.memory_maximum_bytes,
         vcpus=description.vcpus,
         channel=description.channel if is_active else None,
+        vhostmd_channel=description.vhostmd_channel if is_active else None,
         vsock_cid=description.vsock_cid if is_active else None,
         hardware=description.hardware,
         metadata=labels.metadata,
@@ -182,6 +184,7 @@ def _description(each: _Binding, wanted: Wanted) -> Description:
         return describe(
             each.XMLDesc(),
             channel_name=wanted.channel_name,
+            vhostmd_channel_name=wanted.vhostmd_channel_name,
             serial_aliases=wanted.serial_aliases,
             rules=wanted.rules,
             devices=wanted.devices,

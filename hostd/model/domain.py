@@ -13,7 +13,7 @@ from protocol.messages import Hello, Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """The host's end of our virtio-serial channel, from the live XML."""
+    """The host's end of a virtio-serial channel, from the live XML."""
 
     path: str
     is_open_in_guest: bool | None  # libvirt's target/@state; None where libvirt does not say
@@ -36,7 +36,8 @@ class DomainFacts:
     title: str | None = None
     memory_maximum_bytes: int | None = None
     vcpus: int | None = None  # that it has now
-    channel: Channel | None = None
+    channel: Channel | None = None  # our own
+    vhostmd_channel: Channel | None = None
     vsock_cid: int | None = None  # the domain's vsock address while it is active
     hardware: Hardware = field(default_factory=Hardware)
     metadata: tuple[tuple[str, str], ...] = ()  # labels and their values, as the operator's rules find them
@@ -104,3 +105,8 @@ class Domain:
     def is_active(self) -> bool:
         """Whether it has a running hypervisor process, paused or not."""
         return self.facts.id is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether time goes by for its guest."""
+        return self.facts.state in (DomainState.RUNNING, DomainState.BLOCKED)

@@ -161,7 +161,7 @@ def guest(**others: Any) -> Guest:  # noqa: ANN401 - the fields of Guest
 def full_domain(uuid: str = UUID, name: str = "alpha") -> Domain:
     """A domain of which everything is known."""
     return Domain(
-        facts=facts(uuid, name, channel=channel(), **LABELS),
+        facts=facts(uuid, name, channel=channel(), vhostmd_channel=channel("/run/vhostmd.sock"), **LABELS),
         stats=STATS,
         is_responsive=True,
         answered_at=1_700_000_095.5,

@@ -26,7 +26,9 @@ NODE = """<node>
   <domain type='test'><name>alpha</name><uuid>11111111-1111-4111-8111-111111111111</uuid>
     <memory unit='MiB'>512</memory><vcpu>2</vcpu><os><type>hvm</type></os>
     <devices><channel type='unix'><source mode='bind' path='/run/alpha.sock'/>
-      <target type='virtio' name='io.virtwire.agent.0' state='connected'/></channel></devices>
+      <target type='virtio' name='io.virtwire.agent.0' state='connected'/></channel>
+      <channel type='unix'><source mode='bind' path='/run/vhostmd.sock'/>
+        <target type='virtio' name='org.github.vhostmd.1'/></channel></devices>
   </domain>
   <domain type='test'><name>beta "β" &amp; co</name><uuid>22222222-2222-4222-8222-222222222222</uuid>
     <memory unit='KiB'>1024</memory><os><type>hvm</type></os></domain>
@@ -44,6 +46,7 @@ def adapter_of(
     return LibvirtAdapter(
         settings,
         channel_name=NAME,
+        vhostmd_channel_name="org.github.vhostmd.1",
         sampling=sampling or SamplingSettings(),
         storage=storage or StorageSettings(),
         devices=devices,

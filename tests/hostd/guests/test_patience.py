@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 import pytest
 
+from hostd.channels.mentions import Mentions
 from hostd.guests import dialogue, patience
 from hostd.guests.budget import Budget
 from hostd.guests.dialogue import Dialogue, Greeted, patience_with
 from hostd.guests.labels import Allowance, Labels
-from hostd.guests.mentions import Mentions
 from hostd.guests.patience import Greetings, LineDown, Patience
 from hostd.model import changes
 from hostd.model.domain import Domain

@@ -88,14 +88,15 @@ async def test_the_default_domain_is_listed(hypervisor: LibvirtAdapter) -> None:
     )
 
 
-async def test_several_domains_are_listed_each_with_its_channel(several: LibvirtAdapter) -> None:
+async def test_several_domains_are_listed_each_with_its_channels(several: LibvirtAdapter) -> None:
     listed = {facts.name: facts for facts in await several.list_domains()}
     assert set(listed) == {"alpha", 'beta "β" & co'}
     assert listed["alpha"].memory_maximum_bytes == 512 << 20
-    found = listed["alpha"].channel
-    assert found is not None
-    assert found.path == "/run/alpha.sock"
-    assert listed['beta "β" & co'].channel is None
+    alpha, beta = listed["alpha"], listed['beta "β" & co']
+    assert alpha.channel is not None
+    assert alpha.vhostmd_channel is not None
+    assert (alpha.channel.path, alpha.vhostmd_channel.path) == ("/run/alpha.sock", "/run/vhostmd.sock")
+    assert (beta.channel, beta.vhostmd_channel) == (None, None)
 
 
 async def test_a_domain_is_described_as_it_is_listed(several: LibvirtAdapter) -> None:
@@ -144,10 +145,12 @@ async def test_a_channel_on_another_machine_is_not_ours_to_open() -> None:
     remote = LibvirtAdapter(
         ConnectionSettings(uri="qemu+ssh://other/system"),
         channel_name=NAME,
+        vhostmd_channel_name="org.github.vhostmd.1",
         sampling=SamplingSettings(),
         storage=StorageSettings(),
     )
-    assert (remote._wanted.channel_name, remote._pid_folder) == ("", None)
+    wanted = remote._wanted
+    assert (wanted.channel_name, wanted.vhostmd_channel_name, remote._pid_folder) == ("", "", None)
 
 
 async def test_the_hosts_size_is_sampled_and_a_test_hosts_load_is_not_this_machines(

@@ -10,6 +10,7 @@ from hostd.model.domain import Channel
 from tests.support.particulars import NO_DEVICES
 
 NAME = "io.virtwire.agent.0"
+VHOSTMD = "org.github.vhostmd.1"
 
 
 def domain(devices: str = "", *, memory: str = "") -> str:
@@ -120,9 +121,28 @@ def test_ours_is_found_among_several_channels() -> None:
     devices = (
         channel("org.qemu.guest_agent.0", source="<source path='/run/qga'/>")
         + channel(source="<source path='/run/ours'/>")
-        + channel("org.github.vhostmd.1", source="<source path='/run/vhostmd'/>")
+        + channel(VHOSTMD, source="<source path='/run/vhostmd'/>")
     )
     assert describe(domain(devices), channel_name=NAME).channel == Channel(path="/run/ours", is_open_in_guest=None)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/var/lib/libvirt/qemu/channel/target/domain-7-alpha/org.github.vhostmd.1",  # until libvirt 9.6
+        "/run/libvirt/qemu/channel/7-alpha/org.github.vhostmd.1",
+    ],
+)
+def test_the_channel_of_vhostmd_is_where_the_xml_says_beside_ours(path: str) -> None:
+    devices = channel() + channel(VHOSTMD, source=f"<source mode='bind' path='{path}'/>", state=" state='connected'")
+    found = describe(domain(devices), channel_name=NAME, vhostmd_channel_name=VHOSTMD)
+    assert found.channel == Channel(path="/run/a", is_open_in_guest=None)
+    assert found.vhostmd_channel == Channel(path=path, is_open_in_guest=True)
+
+
+def test_the_channel_of_vhostmd_is_not_looked_for_where_it_is_not_served() -> None:
+    devices = channel(VHOSTMD) + channel("")
+    assert describe(domain(devices), channel_name=NAME).vhostmd_channel is None
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from hostd import telemetry
-from hostd.guests import mentions
-from hostd.guests.mentions import Kind, Mentions
+from hostd.channels import mentions
+from hostd.channels.mentions import Kind, Mentions
 
 LOG = logging.getLogger("hostd.guests.session")
 
@@ -22,7 +22,7 @@ def left_out() -> float:
 
 
 def test_a_guest_that_brings_about_the_same_or_ever_new_lines_fills_no_disk(caplog: pytest.LogCaptureFixture) -> None:
-    its, before = Mentions("u"), left_out()
+    its, before = Mentions("guest u"), left_out()
     for number in range(100):
         its.say(LOG, logging.WARNING, Kind.OPENING, f"reason {number}", 0.0)
     assert lines(caplog) == [f"guest u: reason {number}" for number in range(int(mentions.LINES_AT_ONCE))]

@@ -25,10 +25,10 @@ class Kind(Enum):
 
 
 class Mentions:
-    """One guest's."""
+    """One guest's; each line begins with `whose` it is."""
 
-    def __init__(self, uuid: str) -> None:
-        self._uuid = uuid
+    def __init__(self, whose: str) -> None:
+        self._whose = whose
         self._buckets = {kind: full(LINES_PER_SECOND, LINES_AT_ONCE) for kind in Kind}
         self._left_out: Counter[Kind] = Counter()
 
@@ -44,4 +44,4 @@ class Mentions:
             return
         left_out = self._left_out.pop(kind, 0)
         more = f" ({left_out} such lines were left out)" if left_out else ""
-        log.log(level, "guest %s: %s%s", self._uuid, text, more, exc_info=has_traceback)
+        log.log(level, "%s: %s%s", self._whose, text, more, exc_info=has_traceback)
