@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import agent, collection, cuts, events, footprint, guest, lines, render, scrape, stuck
+from bench import agent, collection, cuts, events, footprint, guest, lines, render, scrape, stuck, vhostmd
 from bench.outcome import Outcome, Reading, Unit, ratio
 from bench.stage import Stage
 
@@ -46,6 +46,9 @@ FIGURES = (
     Figure("lines-visible", "a report to visible, p99, 200 guests", "≤ 250 ms", 0.250, lines.visible),
     Figure("lines-flood", "one guest floods: the others' p99", "≤ 50 ms more", 0.050, lines.flood_delay),
     Figure("lines-flood-memory", "one guest floods: hostd's memory", "≤ 10 MB more", 10e6, lines.flood_memory),
+    Figure("vhostmd-cpu", "vhostmd's part for 100 domains, 5 s", "≤ 1 % of a core", 0.01, vhostmd.cpu),
+    Figure("vhostmd-answers", "1,000 requests over 100 channels, p99", "≤ 20 ms", 0.020, vhostmd.answers),
+    Figure("vhostmd-flood", "one guest floods that port: hostd's CPU", "≤ 1 % of a core more", 0.01, vhostmd.flood),
     Figure("cuts", "events lost or doubled over 200 cuts of a line", "0", 0.0, cuts.events),
     Figure("agent-memory", "the agent's memory, 10 s interval", "≤ 25 MiB", 25 * 2**20, agent.memory),
     Figure("agent-cpu", "the agent's CPU in a session, 10 s interval", "≤ 0.5 % of a core", 0.005, agent.cpu),

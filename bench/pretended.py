@@ -1,6 +1,6 @@
 """A node for libvirt's test driver: as many running domains as wanted, each with a disk and an interface.
 
-They may have our channel, too: its socket is then whatever somebody else listens on at the path that is given.
+They may have a channel, ours or another: its socket is then whatever somebody else listens on at the given path.
 """
 
 import uuid
@@ -11,9 +11,11 @@ from xml.sax.saxutils import quoteattr
 _NAMESPACE = uuid.UUID(int=0)
 
 
-def node_xml(domains: int, socket_of: Callable[[int], Path] | None = None) -> str:
+def node_xml(
+    domains: int, socket_of: Callable[[int], Path] | None = None, *, channel: str = "io.virtwire.agent.0"
+) -> str:
     """The file that ``test://PATH`` names; the same number gives the same text."""
-    return "<node>\n" + "".join(_domain(number, socket_of) for number in range(domains)) + "</node>\n"
+    return "<node>\n" + "".join(_domain(number, socket_of, channel) for number in range(domains)) + "</node>\n"
 
 
 def name_of(number: int) -> str:
@@ -21,16 +23,16 @@ def name_of(number: int) -> str:
     return f"pretended-{number:05}"
 
 
-def _domain(number: int, socket_of: Callable[[int], Path] | None) -> str:
+def _domain(number: int, socket_of: Callable[[int], Path] | None, name_of_channel: str) -> str:
     name = name_of(number)
     mac = f"52:54:00:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
-    channel = "" if socket_of is None else _CHANNEL.format(path=quoteattr(str(socket_of(number))))
+    channel = "" if socket_of is None else _CHANNEL.format(path=quoteattr(str(socket_of(number))), name=name_of_channel)
     return _DOMAIN.format(name=name, uuid=uuid.uuid5(_NAMESPACE, name), mac=mac, channel=channel)
 
 
 _CHANNEL = """
     <channel type='unix'>
-      <source mode='bind' path={path}/><target type='virtio' name='io.virtwire.agent.0'/>
+      <source mode='bind' path={path}/><target type='virtio' name='{name}'/>
     </channel>"""
 _DOMAIN = """<domain type='test'>
   <name>{name}</name>

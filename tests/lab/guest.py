@@ -29,6 +29,7 @@ class GuestSpec:
     """What a guest is made of. The defaults are the smallest one that has an agent."""
 
     name: str
+    uuid: str = ""  # empty: of libvirt's choice
     memory_mib: int = 384
     vcpus: int = 1
     suite: str = DEFAULT_SUITE
@@ -158,6 +159,7 @@ def domain_xml(libvirtd: PrivateLibvirt, spec: GuestSpec) -> str:
         devices.append("<interface type='user'><model type='virtio'/></interface>")
     return _DOMAIN.format(
         name=escape(spec.name),
+        uuid=f"<uuid>{spec.uuid}</uuid>" if spec.uuid else "",
         memory=spec.memory_mib,
         vcpus=spec.vcpus,
         kernel=image.kernel,
@@ -174,7 +176,7 @@ _DISK = """<disk type='file' device='disk'>
     </disk>"""
 # The serial line's port must be said: with a second one beside it, libvirt would number this one 2.
 _DOMAIN = """<domain type='qemu'>
-  <name>{name}</name>
+  <name>{name}</name>{uuid}
   <memory unit='MiB'>{memory}</memory>
   <vcpu>{vcpus}</vcpu>
   <os>
