@@ -32,6 +32,7 @@ from hostd.model.world import World
 from hostd.settings import ConnectionSettings, DeviceSettings, Settings
 from hostd.store import Store
 from hostd.systemd import Supervisor
+from hostd.vhostmd import service as vhostmd
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         CannotListen: the address is taken.
+        ConfigError: a setting does not fit this machine.
         ExceptionGroup: of a part that failed; of `WrongUri` if no driver serves a URI; of `TooManyStuck` if only a new
             process helps.
 
@@ -73,6 +75,7 @@ async def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    vhostmd.check(settings.vhostmd)
     lines, common = _lines(settings), _common(settings)
     supervisor, exposition = common.supervisor, common.exposition
     host, port = config.address_of(settings.http.listen, where="http.listen")
@@ -85,6 +88,7 @@ async def run(settings: Settings) -> None:
         services.append(("history", common.history.run()))
         for line in lines:
             services += _services(line, common, settings)
+        services += vhostmd.services(stores, settings.vhostmd, checks_peer=settings.guests.check_peer)
         if listener is not None:
             services.append(("vsock", visitors.keep([_post(line, common, settings) for line in lines], listener)))
         tasks = [group.create_task(service, name=name) for name, service in services]
@@ -181,6 +185,7 @@ def _line(connection: ConnectionSettings, settings: Settings) -> _Line:
     hypervisor = LibvirtAdapter(
         connection,
         channel_name=settings.guests.channel,
+        vhostmd_channel_name=settings.vhostmd.channel if settings.vhostmd.virtio else "",
         serial_aliases=settings.guests.serial_aliases,
         sampling=settings.sampling,
         storage=settings.storage,

@@ -138,7 +138,7 @@ def _lines(text: str) -> str:
 
 
 def _value(metric: Metric) -> str:
-    return metric.value if metric.value.strip() else EMPTY_VALUE
+    return metric.value if plain(metric.value).strip() else EMPTY_VALUE
 
 
 def _vhostmd(metric: Metric) -> str:

@@ -124,14 +124,19 @@ def _vendor_for(settings: VhostmdSettings) -> str | None:
 
 
 def _entries(settings: VhostmdSettings, printed: Printed) -> _Entries:
-    """In the order of a configuration: the set, and then the operator's own."""
+    """In the order of a configuration: the set, then the operator's own, each in place of one of its name there."""
+    own = {(name, each.context) for each in settings.metric for name in _names(each)}
     end = "\n" if settings.newline_in_values and settings.set != "kubevirt" else ""  # which has it of no command
-    rows = ((row.context, _of_row(row, end)) for row in SETS[settings.set])
+    rows = ((row.context, _of_row(row, end)) for row in SETS[settings.set] if (row.name, row.context) not in own)
     more = (
         (each.context, _of_table(each, at, end) if each.metric else _of_program(at, printed, each.context))
         for at, each in enumerate(settings.metric)
     )
     return *rows, *more
+
+
+def _names(metric: VhostmdMetric) -> tuple[str, ...]:
+    return tuple(variable.name for variable in metric.variables) or (metric.name,)
 
 
 def _in_order(entries: _Entries, style: Style) -> _Entries:

@@ -258,6 +258,19 @@ def test_check_config_prints_what_the_file_comes_to(tmp_path: Path) -> None:
         'history.path = "/var/lib/virtwire/history.sqlite"',
         "history.max_age_seconds = 2592000.0",
         "history.max_bytes = 268435456",
+        "vhostmd.virtio = true",
+        'vhostmd.channel = "org.github.vhostmd.1"',
+        'vhostmd.disk_path = ""',
+        'vhostmd.disk_folder = ""',
+        "vhostmd.disk_size_bytes = 262144",
+        "vhostmd.xenstore = false",
+        'vhostmd.set = "sap"',
+        "vhostmd.newline_in_values = false",
+        "vhostmd.period_seconds = 5.0",
+        'vhostmd.host_name = ""',
+        'vhostmd.vendor = ""',
+        'vhostmd.program_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"',
+        "vhostmd.metric = []",
     ]
 
 
