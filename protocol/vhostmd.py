@@ -121,24 +121,26 @@ def plain(text: str) -> str:
 
 _UNSPEAKABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _EMPTY_LINES = re.compile(r"\r|\n(?=[^\S\n]*\n)")  # an empty line is the end of an answer; \r\n could make one
+_needs_nothing = re.compile("[A-Za-z0-9 _.:/%+-]*").fullmatch  # nearly all there is, and five times as fast
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;"})
 _TEXT_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def _text(text: str) -> str:
-    return _lines(text).translate(_TEXT_ESCAPES)
+    return text if _needs_nothing(text) else _lines(text).translate(_TEXT_ESCAPES)
 
 
 def _attribute(text: str) -> str:
-    return _lines(text).replace("\n", " ").translate(_ESCAPES)
+    return text if _needs_nothing(text) else _lines(text).replace("\n", " ").translate(_ESCAPES)
 
 
 def _lines(text: str) -> str:
-    return _EMPTY_LINES.sub(" ", plain(text))
+    return text if _needs_nothing(text) else _EMPTY_LINES.sub(" ", plain(text))
 
 
 def _value(metric: Metric) -> str:
-    return metric.value if plain(metric.value).strip() else EMPTY_VALUE
+    value = metric.value
+    return value if (value if _needs_nothing(value) else plain(value)).strip() else EMPTY_VALUE
 
 
 def _vhostmd(metric: Metric) -> str:
