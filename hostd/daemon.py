@@ -32,6 +32,8 @@ from hostd.model.world import World
 from hostd.settings import ConnectionSettings, DeviceSettings, Settings
 from hostd.store import Store
 from hostd.systemd import Supervisor
+from hostd.vhostmd import server
+from protocol import vhostmd
 
 _log = logging.getLogger(__name__)
 
@@ -133,12 +135,24 @@ async def _collect_line(line: _Line, settings: Settings) -> None:
 
 def _services(line: _Line, common: _Common, settings: Settings) -> list[tuple[str, Coroutine[Any, Any, NoReturn]]]:
     store, hypervisor, of = line.store, line.hypervisor, f" {line.settings.name}".rstrip()
-    return [
+    services = [
         (f"watcher{of}", watcher.watch(store, hypervisor)),
         (f"sampler{of}", sampler.sample(store, hypervisor, line.settings, settings)),
         (f"guests{of}", roster.keep(_post(line, common, settings), common.supervisor)),
         (f"renderer{of}", renderer.keep(store, common.exposition)),
     ]
+    if settings.vhostmd.virtio:
+        check = settings.guests.check_peer
+        services.append((f"vhostmd{of}", server.keep(store, _placeholder, checks_peer=check)))
+    return services
+
+
+def _placeholder(world: World, uuid: str) -> bytes:
+    """Stands for Documents.answer."""
+    domain = world.domains[uuid]
+    whose = vhostmd.Metric("TotalCPUTime", "0", "real64", "vm", "s", str(domain.facts.id), uuid)
+    time_ = vhostmd.Metric("Time", str(int(time.time())), "uint64")
+    return vhostmd.document([time_, whose]) + b"\n"
 
 
 def _post(line: _Line, common: _Common, settings: Settings) -> Post:
@@ -181,6 +195,7 @@ def _line(connection: ConnectionSettings, settings: Settings) -> _Line:
     hypervisor = LibvirtAdapter(
         connection,
         channel_name=settings.guests.channel,
+        vhostmd_channel_name=settings.vhostmd.channel if settings.vhostmd.virtio else "",
         serial_aliases=settings.guests.serial_aliases,
         sampling=settings.sampling,
         storage=settings.storage,
