@@ -30,13 +30,14 @@ Answer: TypeAlias = Callable[[World, str], bytes]
 _log = logging.getLogger(__name__)
 
 READ_BYTES = 4096  # QEMU's own helping: what a guest wrote at once is judged at once
-READS_PER_SECOND = 50.0
-READS_RESERVE = 100.0  # a request byte by byte is 20
+READS_PER_SECOND = 20.0  # a request byte by byte, each second
+READS_RESERVE = 100.0
+REST_SECONDS = 0.5  # beyond the debt, for waking costs more than reading
 PACE_SECONDS = 1.0  # between two answers, as KubeVirt has it
 TAKEN_SECONDS = 4.0  # vm-dump-metrics waits for five
 FORGET_SECONDS = 5.0
 QUIET_SECONDS = 600.0
-FIRST_LOOK_SECONDS = 0.002
+FIRST_LOOK_SECONDS = 0.05  # nothing waits for it: the next answer is not due before a second is over
 MOST_LOOK_SECONDS = 0.25
 FILL_SECONDS = 0.01  # while there is more than a socket holds
 MAX_ANSWER_BYTES = (16 << 20) - 2  # what vm-dump-metrics has room for
@@ -172,7 +173,7 @@ class Asker:
     async def _rest(self) -> None:
         debt_seconds = self._reads.spend(_now(), 1.0)
         if debt_seconds:
-            await self._hold(Hold.READS, debt_seconds)
+            await self._hold(Hold.READS, debt_seconds + REST_SECONDS)
 
     async def _hold(self, reason: Hold, seconds: float) -> None:
         telemetry.VHOSTMD_HELD_BACK.labels(self._connection, reason.value).inc()
