@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,8 +30,7 @@ _REQUESTS = frozenset({REQUEST, b"GET /metrics/XML\r\n\r\n"})
 _TERMINATOR = re.compile(rb"\n\n|\r\n\r\n")
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(NamedTuple):
     """One metric: of the host, or, with the domain's id and UUID, of a domain. KubeVirt's have neither."""
 
     name: str

@@ -165,10 +165,11 @@ class Asker:
             if left_seconds <= 0:
                 raise ConnectionAbortedError(f"nobody read the answer within {TAKEN_SECONDS:g} s; opened anew")
             was_running, began = self._is_running(), _now()
-            await asyncio.sleep(look_seconds)
+            await asyncio.sleep(FILL_SECONDS if unsent else look_seconds)
             if was_running and self._is_running():
                 left_seconds -= _now() - began
-            look_seconds = min(2 * look_seconds, FILL_SECONDS if unsent else MOST_LOOK_SECONDS)
+            if not unsent:
+                look_seconds = min(2 * look_seconds, MOST_LOOK_SECONDS)
 
     async def _rest(self) -> None:
         debt_seconds = self._reads.spend(_now(), 1.0)

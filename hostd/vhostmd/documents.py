@@ -182,7 +182,7 @@ def _of_program(at: int, printed: Printed, context: str) -> _Maker:
     def metrics(subject: _Subject) -> Iterable[Metric]:
         id_, uuid = _whose(subject)
         found = printed.of(subject.world.connection.name, uuid or None, at)
-        return tuple(replace(metric, context=context, id=id_, uuid=uuid) for metric in found)
+        return tuple(metric._replace(context=context, id=id_, uuid=uuid) for metric in found)
 
     return metrics
 
