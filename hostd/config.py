@@ -93,6 +93,8 @@ def _read(path: Path) -> Settings:
     _check_patterns(path, settings)
     _check_labels(path, settings)
     _check_vhostmd(f"{path}: vhostmd", settings.vhostmd)
+    if settings.vhostmd.virtio and settings.vhostmd.channel == settings.guests.channel:
+        raise ConfigError(f"{path}: vhostmd.channel: {settings.guests.channel!r} is that of guests.channel already")
     listable = SHAREABLE - {"host_name"}  # which has a switch of its own, so that nobody shares it by the way
     _check_names(f"{path}: guests.share", settings.guests.share, sorted(listable))
     _check_names(f"{path}: sampling.groups", settings.sampling.groups, GROUPS)

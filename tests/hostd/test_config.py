@@ -58,6 +58,7 @@ MISTAKES = [  # what is in the file, and what is said of it after the file's nam
     ),
     ("[exposition]\npromote = ['team']", "exposition.promote: 'team' is not a label of any [[metadata]]"),
     ("[exposition]\ncompat = ['kumina']", "exposition.compat[0]: Invalid enum value 'kumina'"),
+    ("[vhostmd]\nchannel = 'io.virtwire.agent.0'", "vhostmd.channel: 'io.virtwire.agent.0' is that of guests.channel"),
     ("[vhostmd]\ndisk_path = 'a'", "vhostmd.disk_path: 'a' has to begin with a /"),
     ("[vhostmd]\ndisk_path = '/a'\ndisk_folder = '/b'", "vhostmd.disk_folder: it takes the place of disk_path"),
     (

@@ -61,13 +61,13 @@ def guest(libvirtd: PrivateLibvirt, hostd: Hostd, logs: list[Path]) -> Iterator[
     disk = libvirtd.folder / "metrics" / f"{name}.vhostmd"
     devices = [device.format(disk=disk) for device in _DEVICES]
     with ExitStack() as down:
-        guest = Guest.define(libvirtd, GuestSpec(name="sap", uuid=name, extra_devices=devices))
+        guest = Guest.define(libvirtd, GuestSpec(name="metered", uuid=name, extra_devices=devices))
         down.callback(guest.remove)
         down.enter_context(shown(logs, guest.console))
         wait_for("the domain's disk", disk.exists, deadline=30, evidence=hostd.evidence)
         guest.start()
         guest.wait_ready()
-        hostd.wait_until_sampled(domain="sap")
+        hostd.wait_until_sampled(domain="metered")
         yield guest
 
 

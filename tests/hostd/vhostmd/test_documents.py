@@ -224,6 +224,29 @@ def test_the_operators_metrics_stand_where_vhostmd_would_have_them_the_last_firs
     assert after[-6:-3] == ["Tier", "Vcpus", "PhysicalMemoryAllocatedToVirtualSystem"]
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        VhostmdMetric(name="HostName", metric="libvirt_host_load1"),
+        VhostmdMetric(name="names", exec=("/bin/a",), type="group", variables=(VhostmdVariable(name="HostName"),)),
+    ],
+    ids=["a metric", "a group's variable"],
+)
+def test_a_metric_of_the_operators_stands_for_the_one_of_the_set_with_its_name(own: VhostmdMetric) -> None:
+    printed = Printed()
+    printed.put("", None, 0, (Metric("HostName", "0.5"),))
+    found = metrics_in(documents(printed=printed, metric=(own,)).answer(EXAMPLE, UUID, NOW).decode())
+    of_the_set = metrics_in(documents().answer(EXAMPLE, UUID, NOW).decode())
+    assert [metric.value for metric in found if metric.name == "HostName"] == ["0.5"]
+    assert sorted(metric.name for metric in found) == sorted(metric.name for metric in of_the_set)
+
+
+def test_a_metric_of_the_operators_of_another_context_stands_beside() -> None:
+    own = VhostmdMetric(name="HostName", context="vm", metric="libvirt_domain_vcpu_maximum")
+    found = metrics_in(documents(metric=(own,)).answer(EXAMPLE, UUID, NOW).decode())
+    assert [metric.context for metric in found if metric.name == "HostName"] == ["host", "vm"]
+
+
 def test_beside_kubevirts_metrics_they_come_after_them_in_their_order() -> None:
     found = told(documents("kubevirt", programs(), metric=CUSTOM).answer(EXAMPLE, UUID, NOW))
     assert [name for _, name, _ in found[17:]] == ["Load", "Read", "Write", "Vcpus", "Tier"]
