@@ -87,8 +87,19 @@ class Requests:
 
 def document(metrics: Iterable[Metric], style: Style = Style.VHOSTMD) -> bytes:
     """The document with these metrics in this order. As an answer over virtio it needs another newline at its end."""
-    write, end = _STYLES[style]
-    return ("<metrics>\n" + "".join(map(write, metrics)) + "</metrics>" + end).encode()
+    return document_of((part(metrics, style),), style)
+
+
+def part(metrics: Iterable[Metric], style: Style = Style.VHOSTMD) -> str:
+    """What these metrics make of a document, to be put together with others' by `document_of`."""
+    write, _ = _STYLES[style]
+    return "".join(map(write, metrics))
+
+
+def document_of(parts: Iterable[str], style: Style = Style.VHOSTMD) -> bytes:
+    """The document of these parts, in this order."""
+    _, end = _STYLES[style]
+    return ("<metrics>\n" + "".join(parts) + "</metrics>" + end).encode()
 
 
 def metrics_in(text: str) -> list[Metric]:

@@ -1,12 +1,13 @@
 """The documents: which metrics, of whom, in which order and style; made anew for each who asks, of what is known then.
 
 A domain has the host's metrics and its own; the disk that all have in common has everybody's. A value that is not known
-is no metric, and one that cannot be told costs itself alone.
+is no metric, and one that cannot be told costs itself alone. The host's part, which is most of it, is kept for a
+second, for all domains may ask at once.
 """
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -19,7 +20,7 @@ from hostd.vhostmd.custom import lookup_of
 from hostd.vhostmd.printed import Printed
 from hostd.vhostmd.sets import SETS, Machine, Row, Value
 from hostd.vhostmd.vendor import os_release, vendor_of
-from protocol.vhostmd import END, Metric, Style, document
+from protocol.vhostmd import END, Metric, Style, document, document_of, part
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,21 @@ class _Subject:
     domain: Domain | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Host:
+    """The host's part of documents, by its metrics' places, and what it was made of."""
+
+    world: World
+    second: int
+    changes: int
+    parts: Mapping[int, str]
+
+    def is_of(self, world: World, second: int, changes: int) -> bool:
+        """Whether the same is to be told now."""
+        is_same = self.world.host is world.host and self.world.connection is world.connection
+        return is_same and (self.second, self.changes) == (second, changes)
+
+
 _Maker: TypeAlias = Callable[[_Subject], Iterable[Metric]]
 _Entries: TypeAlias = tuple[tuple[str, _Maker], ...]
 """What there is a place for in a document, in order: the context, and what makes it."""
@@ -53,11 +69,13 @@ class Documents:
             ConfigError: `settings.metric` names a metric that is not there.
 
         """
+        self._printed = printed
         self._host_name = settings.host_name
         self._vendor = settings.vendor or _vendor_for(settings)
         self._style = Style.KUBEVIRT if settings.set == "kubevirt" else Style.VHOSTMD
         self._entries = _in_order(_entries(settings, printed), self._style)
         self._kernels: dict[str, tuple[Kernel | None, Kernel | None]] = {}  # by connection, its last two samples
+        self._hosts: dict[tuple[str, Style], _Host] = {}  # by connection
 
     def answer(self, world: World, uuid: str, now: float) -> bytes:
         """What a domain is told over virtio-serial, where an empty line is the end."""
@@ -65,23 +83,37 @@ class Documents:
 
     def of_domain(self, world: World, uuid: str, now: float) -> bytes:
         """The host's metrics and, while it is active, the domain's, as on a disk of its own."""
-        return document(self._of_domain(world, uuid, now), self._style)
+        return document_of(self._of_domain(world, uuid, now, self._style), self._style)
 
     def for_xenstore(self, world: World, uuid: str, now: float) -> bytes:
         """The same as Xen's domains are told it."""
-        return document(self._of_domain(world, uuid, now), Style.XENSTORE)
+        return document_of(self._of_domain(world, uuid, now, Style.XENSTORE), Style.XENSTORE)
 
     def of_all(self, worlds: Sequence[World], now: float) -> bytes:
         """The host's metrics, by the first connection that is up, and those of every domain that is active."""
         return document(self._of_all(worlds, now), self._style)
 
-    def _of_domain(self, world: World, uuid: str, now: float) -> Iterator[Metric]:
-        host, domain = self._host(world, now), world.domains.get(uuid)
-        its_own = None if domain is None or not domain.is_active else replace(host, domain=domain)
-        for context, maker in self._entries:
-            subject = host if context == "host" else its_own
-            if subject is not None:
-                yield from _told(maker, subject)
+    def _of_domain(self, world: World, uuid: str, now: float, style: Style) -> Iterator[str]:
+        parts, domain = self._parts_of_host(world, now, style), world.domains.get(uuid)
+        its_own = None if domain is None or not domain.is_active else replace(self._host(world, now), domain=domain)
+        for at, (context, maker) in enumerate(self._entries):
+            if context == "host":
+                yield parts[at]
+            elif its_own is not None:
+                yield part(_told(maker, its_own), style)
+
+    def _parts_of_host(self, world: World, now: float, style: Style) -> Mapping[int, str]:
+        key, second, changes = (world.connection.name, style), int(now), self._printed.changes
+        kept = self._hosts.get(key)
+        if kept is None or not kept.is_of(world, second, changes):
+            host = self._host(world, now)
+            parts = {
+                at: part(_told(maker, host), style)
+                for at, (context, maker) in enumerate(self._entries)
+                if context == "host"
+            }
+            kept = self._hosts[key] = _Host(world=world, second=second, changes=changes, parts=parts)
+        return kept.parts
 
     def _of_all(self, worlds: Sequence[World], now: float) -> Iterator[Metric]:
         hosts = [self._host(world, now) for world in worlds]

@@ -88,7 +88,7 @@ def run(program: Program, stop: Stop) -> Outcome:
     _look_at(path)
     try:
         process = _started(program, path)
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: a NUL in an argument
         who = f" as {program.identity.name}" if program.identity else ""
         return Outcome(NOT_STARTED, f"{path} cannot be run{who}: {getattr(error, 'strerror', None) or error}")
     return _attend(process, program.timeout_seconds, stop)

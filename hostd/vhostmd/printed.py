@@ -10,6 +10,7 @@ class Printed:
 
     def __init__(self) -> None:
         self._metrics: dict[tuple[str, str | None, int], tuple[Metric, ...]] = {}
+        self.changes = 0  # so often it has become another
 
     def of(self, connection: str, uuid: str | None, at: int) -> tuple[Metric, ...]:
         """What there is; empty while nothing is known. Whose it is (context, id, UUID) is not in it yet."""
@@ -17,6 +18,7 @@ class Printed:
 
     def put(self, connection: str, uuid: str | None, at: int, metrics: tuple[Metric, ...]) -> None:
         """In place of what was printed before. Nothing, if it failed: what is old is not told."""
+        self.changes += 1
         if metrics:
             self._metrics[connection, uuid, at] = metrics
         else:

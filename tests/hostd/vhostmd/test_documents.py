@@ -241,6 +241,21 @@ def test_a_metric_of_the_operators_stands_for_the_one_of_the_set_with_its_name(o
     assert sorted(metric.name for metric in found) == sorted(metric.name for metric in of_the_set)
 
 
+def test_what_changes_within_a_second_is_told_at_once() -> None:
+    printed = Printed()
+    subject = documents(printed=printed, metric=(VhostmdMetric(name="Load", exec=("/bin/a",)),))
+
+    def values(known: World, now: float = NOW) -> dict[str, str]:
+        return {metric.name: metric.value for metric in metrics_in(subject.answer(known, UUID, now).decode())}
+
+    before = values(EXAMPLE)
+    printed.put("", None, 0, (Metric("Load", "0.5"),))
+    assert values(EXAMPLE) == {**before, "Load": "0.5"}
+    busier = replace(EXAMPLE, host=replace(HOST, cpus=77))
+    assert values(busier) == {**before, "Load": "0.5", "NumberOfPhysicalCPUs": "77"}
+    assert values(busier, NOW + 1)["Time"] == str(int(NOW) + 1)
+
+
 def test_a_metric_of_the_operators_of_another_context_stands_beside() -> None:
     own = VhostmdMetric(name="HostName", context="vm", metric="libvirt_domain_vcpu_maximum")
     found = metrics_in(documents(metric=(own,)).answer(EXAMPLE, UUID, NOW).decode())
