@@ -157,8 +157,7 @@ class _Guest:
         return time.perf_counter() - begun
 
     async def flood(self) -> None:
-        """Send what nobody asks for, as much as goes, and read what comes of it."""
-        assert self._reader is not None
+        """Send what nobody asks for, as much as goes, and read nothing of what comes of it."""
         assert self._writer is not None
         while True:
             self._writer.write(GARBAGE)
