@@ -12,6 +12,7 @@ from tests.lab.processes import output_of
 # What takes its time by watching something for a minute is left out; it is made of the same parts.
 LONG = {"memory", "cpu", "cuts", "stuck-age", "stuck-scrape", "agent-memory", "agent-cpu", "agent-absent"}
 LONG |= {"lines-cpu", "lines-visible", "lines-flood", "lines-flood-memory", "round-trip"}
+LONG |= {"vhostmd-cpu", "vhostmd-answers", "vhostmd-flood"}  # a short one is in test_vhostmd.py
 QUICK = [figure.name for figure in FIGURES if figure.name not in LONG]
 
 
