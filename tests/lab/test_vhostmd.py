@@ -29,7 +29,7 @@ def soon(do, *what):
             return do(port, *what)
         except BlockingIOError:
             assert time.monotonic() < end, "nobody answers"
-            time.sleep(0.01)
+            time.sleep(0.01)  # as libmetrics does: a port without a host is always ready to be asked again
 soon(os.write, {{request}})
 said = b""
 while {{reads}} and not said.endswith({vhostmd.END!r}):

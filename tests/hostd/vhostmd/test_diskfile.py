@@ -2,12 +2,9 @@
 
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from hostd.vhostmd.diskfile import EMPTY, Disk, DiskUnusable
 from protocol import mdisk
 from protocol.vhostmd import Metric, document
 from tests.hostd.vhostmd.disks import header, read
+from tests.support.disks import no_file_longer_than
 
 SIZE = mdisk.STEP_BYTES
 ROOT = Path(__file__).parents[3]
@@ -28,17 +26,6 @@ def of(value: str) -> bytes:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "vhostmd0"
-
-
-@contextmanager
-def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """No file may grow beyond that: what is written there is written in part."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def content_of(path: Path) -> bytes:
@@ -218,7 +205,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_document_under_another_sum(p
     disk = Disk(path, SIZE)
     disk.write(b"old")
     before = header(path)
-    with files_of_at_most(100), pytest.raises(DiskUnusable, match="File too large") as failed:
+    with no_file_longer_than(100), pytest.raises(DiskUnusable, match="File too large") as failed:
         disk.write(b"new" * 100)
     assert failed.value.reason == "io_error"
     assert content_of(path) == b"old"
@@ -230,7 +217,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_document_under_another_sum(p
 def test_if_not_even_that_can_be_written_nothing_may_be_believed_until_it_can(path: Path) -> None:
     disk = Disk(path, SIZE)
     disk.write(b"old" * 100)
-    with files_of_at_most(100), pytest.raises(DiskUnusable):
+    with no_file_longer_than(100), pytest.raises(DiskUnusable):
         disk.write(b"new" * 100)
     assert header(path).is_busy
     assert disk.write(b"old" * 100)
@@ -238,7 +225,7 @@ def test_if_not_even_that_can_be_written_nothing_may_be_believed_until_it_can(pa
 
 
 def test_where_there_is_no_room_nothing_is_touched(path: Path) -> None:
-    with files_of_at_most(100):
+    with no_file_longer_than(100):
         assert refusal(path) == "io_error"
     assert Disk(path, SIZE).write(b"x")
 
