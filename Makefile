@@ -4,8 +4,6 @@
 PYTHON ?= python3
 ARGS ?=
 GUEST ?= alpha
-# Outside the lab tests wait more than they work, and share nothing: two files at a time.
-PARALLEL := -n 2 --dist loadfile
 
 export PYTHON
 BIN := .venv/bin
@@ -39,12 +37,11 @@ lint: venv ## ruff, format check, mypy, import contracts, Python 3.9 for the gue
 .PHONY: test
 test: setup guestagent.pyz ## every test, the lab's included (minutes)
 	@$(LAB) image bullseye trixie
-	$(BIN)/pytest -m "not lab" $(PARALLEL) $(ARGS) || [ $$? -eq 5 ] # ARGS may name tests of the lab alone
-	$(BIN)/pytest -m lab $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/pytest $(ARGS)
 
 .PHONY: test-unit
 test-unit: venv ## the tests that need no lab (seconds)
-	$(BIN)/pytest -m "not lab" $(PARALLEL) $(ARGS)
+	$(BIN)/pytest -m "not lab" $(ARGS)
 
 .PHONY: bench
 bench: setup guestagent.pyz ## measure every figure beside its peer and print one table (15 minutes; ARGS="--json FILE FIGURE …")
